@@ -1,0 +1,1 @@
+//! A durable replicated log of opaque commands. It knows nothing of Kafka.

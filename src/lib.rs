@@ -1,0 +1,1 @@
+//! ottla: a log store that speaks the Apache Kafka protocol.
