@@ -1,1 +1,8 @@
 //! The log of one partition. It knows nothing of topics, brokers or the quorum.
+
+#![warn(missing_docs)]
+
+pub mod ids;
+pub mod time;
+
+pub use ids::{DirectoryId, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Sequence};
