@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod fs;
 pub mod ids;
 pub mod time;
 
