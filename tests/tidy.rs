@@ -18,13 +18,35 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["metadata"]),
     ("controller", &["metadata", "config", "clock"]),
     ("replica", &["metadata", "config", "clock"]),
-    ("broker", &["wire", "replica", "metadata", "controller", "config", "clock"]),
+    (
+        "broker",
+        &[
+            "wire",
+            "replica",
+            "metadata",
+            "controller",
+            "config",
+            "clock",
+        ],
+    ),
     ("net", &["wire", "broker", "config", "clock"]),
     (
         "node",
-        &["net", "broker", "replica", "controller", "metadata", "config", "clock", "telemetry"],
+        &[
+            "net",
+            "broker",
+            "replica",
+            "controller",
+            "metadata",
+            "config",
+            "clock",
+            "telemetry",
+        ],
     ),
-    ("cli", &["wire", "config", "node", "clock", "metadata", "telemetry"]),
+    (
+        "cli",
+        &["wire", "config", "node", "clock", "metadata", "telemetry"],
+    ),
 ];
 
 /// Files that decide and never act: no runtime, no I/O, no clock, no randomness.
@@ -70,7 +92,11 @@ fn sources(dirs: &[&str]) -> BTreeMap<String, String> {
                     walk(&path, out);
                 }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                let name = path
+                    .strip_prefix(root())
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned();
                 out.insert(name, fs::read_to_string(&path).unwrap());
             }
         }
@@ -110,7 +136,9 @@ fn module_of(path: &str) -> Option<&str> {
 
 fn crate_modules_named(line: &str) -> impl Iterator<Item = &str> {
     line.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     })
 }
@@ -120,7 +148,9 @@ fn only_the_allowed_dependency_arrows_exist() {
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     let mut found = Vec::new();
     for (path, text) in sources(&["src"]) {
-        let Some(module) = module_of(&path) else { continue };
+        let Some(module) = module_of(&path) else {
+            continue;
+        };
         if module == "main" || module == "lib" || is_test_file(&path) {
             continue;
         }
@@ -207,13 +237,17 @@ fn every_invariant_is_cited_by_a_test() {
         .filter_map(|line| line.split_once("**").map(|(name, _)| name.to_owned()))
         .filter(|name| is_invariant(name))
         .collect();
-    assert!(stated.len() >= 10, "ARCHITECTURE.md states its invariants as `- **S1** ...`");
+    assert!(
+        stated.len() >= 10,
+        "ARCHITECTURE.md states its invariants as `- **S1** ...`"
+    );
     let mut cited = BTreeSet::new();
     for (path, text) in sources(&["src", "storage", "raft", "jepsen", "tests"]) {
         let tests = if is_test_file(&path) || path.contains("tests/") {
             text.as_str()
         } else {
-            text.split_once("#[cfg(test)]").map_or("", |(_, tests)| tests)
+            text.split_once("#[cfg(test)]")
+                .map_or("", |(_, tests)| tests)
         };
         cited.extend(
             tests
@@ -236,7 +270,11 @@ fn is_invariant(word: &str) -> bool {
 #[test]
 fn sources_hold_no_markers_and_only_ascii() {
     // Spelt in two halves, so that this file does not find itself.
-    let markers = [concat!("FIX", "ME"), concat!("dbg", "!("), concat!("todo", "!(")];
+    let markers = [
+        concat!("FIX", "ME"),
+        concat!("dbg", "!("),
+        concat!("todo", "!("),
+    ];
     let mut found = Vec::new();
     for (path, text) in sources(&["src", "storage", "raft", "jepsen", "tests"]) {
         for (index, line) in text.lines().enumerate() {

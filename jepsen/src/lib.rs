@@ -1,1 +1,6 @@
-//! Fault harness: disks that lose what was not synced, and launchers of real processes.
+//! Fault harness: disks that lose what was not synced, and a launcher of real processes.
+//!
+//! The library part is light, so that the tests of `storage/` and `raft/` can use the disks; only the feature `node`
+//! brings in a whole node (for the `ottla-fault` binary).
+
+pub mod lossy;
