@@ -3,4 +3,5 @@
 //! The library part is light, so that the tests of `storage/` and `raft/` can use the disks; only the feature `node`
 //! brings in a whole node (for the `ottla-fault` binary).
 
+pub mod launch;
 pub mod lossy;
