@@ -1,1 +1,6 @@
-//! ottla: a log store that speaks the Apache Kafka protocol.
+//! ottla: a log store that speaks the Apache Kafka protocol. One binary, no JVM, nothing to format.
+//!
+//! The binary is `cli`; `ottla node start` builds a `node` out of the components below. ARCHITECTURE.md is the map.
+
+pub mod clock;
+pub mod telemetry;
