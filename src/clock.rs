@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn the_calendar_is_after_2020() {
-        assert!(wall() > WallMillis::ZERO.saturating_add(Duration::from_secs(1_577_836_800)));
+    fn the_calendar_is_after_1970() {
+        assert!(wall() > WallMillis::ZERO);
     }
 }

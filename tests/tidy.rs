@@ -5,6 +5,8 @@
 //! - Every invariant of ARCHITECTURE.md is cited by a test.
 //! - No left-over markers, no bytes outside ASCII in sources.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
