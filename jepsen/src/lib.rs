@@ -3,5 +3,7 @@
 //! The library part is light, so that the tests of `storage/` and `raft/` can use the disks; only the feature `node`
 //! brings in a whole node (for the `ottla-fault` binary).
 
+pub mod disk;
 pub mod launch;
 pub mod lossy;
+pub mod rng;

@@ -1,1 +1,3 @@
 //! A durable replicated log of opaque commands. It knows nothing of Kafka.
+
+pub mod fs;
