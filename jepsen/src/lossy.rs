@@ -20,8 +20,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-mod ports;
+mod raft_port;
 mod ranges;
+mod storage_port;
 mod tree;
 
 use ranges::Ranges;
