@@ -2,6 +2,8 @@
 
 #![warn(missing_docs)]
 
+pub mod batch;
+mod cursor;
 pub mod fs;
 pub mod ids;
 pub mod time;
