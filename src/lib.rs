@@ -4,3 +4,4 @@
 
 pub mod clock;
 pub mod telemetry;
+pub mod wire;

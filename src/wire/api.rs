@@ -1,0 +1,160 @@
+//! The APIs and versions of the client listener: the one table for advertising and dispatch.
+//!
+//! W3: what is advertised works in full. The only exception is Produce 0-2: librdkafka before 2.11
+//! switches compression off unless they are advertised (KAFKA-18659), so they are advertised,
+//! read, and answered with `UnsupportedVersion`.
+//! The versions are those of Kafka 4.4.0 without the unstable ones; docs/protocol.md is this table.
+
+use std::fmt;
+
+/// An inclusive range of versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    pub min: i16,
+    pub max: i16,
+}
+
+impl Versions {
+    pub fn contains(self, version: i16) -> bool {
+        (self.min..=self.max).contains(&version)
+    }
+}
+
+impl fmt::Display for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.min, self.max)
+    }
+}
+
+/// One row per API, ascending by key.
+macro_rules! apis {
+    ($($name:ident $key:literal $min:literal..=$max:literal flexible $flexible:literal,)*) => {
+        /// An API of the client listener.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        pub enum ApiKey {
+            $($name = $key,)*
+        }
+
+        impl ApiKey {
+            /// Every API, ascending by key.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            pub fn from_code(code: i16) -> Option<Self> {
+                match code {
+                    $($key => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            /// Kafka's name of the API.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The versions that handlers answer.
+            pub fn served(self) -> Versions {
+                match self {
+                    $(Self::$name => Versions { min: $min, max: $max },)*
+                }
+            }
+
+            /// Whether messages of the version have compact lengths and tagged fields.
+            pub fn is_flexible(self, version: i16) -> bool {
+                version >= match self {
+                    $(Self::$name => $flexible,)*
+                }
+            }
+        }
+    };
+}
+
+apis! {
+    Produce 0 3..=13 flexible 9,
+    Fetch 1 4..=18 flexible 12,
+    ListOffsets 2 1..=11 flexible 6,
+    Metadata 3 0..=13 flexible 9,
+    ApiVersions 18 0..=5 flexible 3,
+    CreateTopics 19 2..=7 flexible 5,
+    DeleteTopics 20 1..=6 flexible 4,
+    DeleteRecords 21 0..=2 flexible 2,
+    InitProducerId 22 0..=5 flexible 2,
+    OffsetForLeaderEpoch 23 2..=4 flexible 4,
+    DescribeConfigs 32 1..=4 flexible 4,
+    AlterConfigs 33 0..=2 flexible 2,
+    DescribeLogDirs 35 1..=5 flexible 2,
+    CreatePartitions 37 0..=3 flexible 2,
+    IncrementalAlterConfigs 44 0..=1 flexible 1,
+    DescribeQuorum 55 0..=2 flexible 0,
+    DescribeCluster 60 0..=2 flexible 0,
+    DescribeTopicPartitions 75 0..=0 flexible 0,
+}
+
+impl ApiKey {
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The versions that `ApiVersions` names.
+    pub fn advertised(self) -> Versions {
+        let served = self.served();
+        match self {
+            Self::Produce => Versions { min: 0, ..served },
+            _ => served,
+        }
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of docs/protocol.md.
+    fn documented() -> Vec<[String; 4]> {
+        let page = include_str!("../../docs/protocol.md");
+        let rows = page
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.contains("---"));
+        let cells = rows.map(|row| row.trim_matches('|').split('|').map(str::trim));
+        let numbered = cells.map(|row| row.map(str::to_owned).collect::<Vec<_>>());
+        numbered
+            .filter(|row| row.first().is_some_and(|key| key.parse::<i16>().is_ok()))
+            .map(|row| row.try_into().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn the_protocol_page_is_this_table() {
+        let table: Vec<_> = ApiKey::ALL
+            .iter()
+            .map(|api| {
+                let (served, advertised) = (api.served(), api.advertised());
+                [
+                    api.code().to_string(),
+                    api.to_string(),
+                    advertised.to_string(),
+                    served.to_string(),
+                ]
+            })
+            .collect();
+        assert_eq!(documented(), table);
+    }
+
+    #[test]
+    fn keys_ascend_and_read_back() {
+        assert!(ApiKey::ALL.is_sorted());
+        for api in ApiKey::ALL {
+            assert_eq!(ApiKey::from_code(api.code()), Some(*api));
+        }
+        // FindCoordinator waits for groups: clients that see it expect a coordinator behind it.
+        assert_eq!(ApiKey::from_code(10), None);
+    }
+}
