@@ -26,15 +26,19 @@ sim seeds="1000":
 
 # The lock-free parts under every interleaving that loom finds.
 loom:
-    RUSTFLAGS="--cfg loom" cargo test --release --lib loom
+    tests/loom/run
 
 # Fuzz one decoder for SECS seconds (needs a nightly toolchain and cargo-fuzz).
 fuzz target secs="60":
     fuzz/run {{target}} {{secs}}
 
-# Licences, advisories and sources of every dependency (needs cargo-deny).
+# Licences, bans and sources of every dependency (needs cargo-deny).
 deny:
-    cargo deny check
+    cargo deny check licenses bans sources
+
+# Known vulnerabilities of every dependency (needs cargo-deny and the advisory database on GitHub).
+advisories:
+    cargo deny check advisories
 
 # Foreign clients against a fresh node: one table, client by operation.
 interop:
