@@ -175,7 +175,7 @@ impl Emitter<'_> {
         };
         let _ = writeln!(out, "        let {is_mut}m = Self::default();");
         for field in self.own.fields.iter().filter(|f| f.tag.is_none()) {
-            let read = format!("m.{} = {}?;", field.name, self.read(field));
+            let read = format!("m.{} = {}?;", field.name, read(field));
             self.guarded(out, field, &read);
         }
         let tagged: Vec<_> = self.tagged().collect();
@@ -191,7 +191,7 @@ impl Emitter<'_> {
                     out,
                     "                {tag}{guard} => m.{} = {}?,",
                     field.name,
-                    self.read(field)
+                    read(field)
                 );
             }
             out.push_str("                _ => return Ok(false),\n            }\n");
@@ -212,7 +212,7 @@ impl Emitter<'_> {
             let _ = writeln!(out, "        w.set_flexible({flexible});");
         }
         for field in self.own.fields.iter().filter(|f| f.tag.is_none()) {
-            let write = format!("{};", self.write(field));
+            let write = format!("{};", write(field));
             self.guarded(out, field, &write);
         }
         let tagged: Vec<_> = self.tagged().collect();
@@ -238,7 +238,7 @@ impl Emitter<'_> {
                 out,
                 "        if has_{} {{\n            w.tag({tag}, |w| {});",
                 field.name,
-                self.write(field)
+                write(field)
             );
             out.push_str("        }\n");
         }
@@ -257,71 +257,6 @@ impl Emitter<'_> {
             None => {
                 let _ = writeln!(out, "        {line}");
             }
-        }
-    }
-
-    fn read(&self, field: &Field) -> String {
-        let null = null_condition(field);
-        if field.is_array {
-            let each = match &field.kind {
-                Kind::Struct(name) => format!("|r| {name}::decode(r, v)"),
-                kind => format!("Reader::{}", method(kind)),
-            };
-            return match null {
-                Some(null) => format!("r.nullable_array({null}, {each})"),
-                None => format!("r.array({each})"),
-            };
-        }
-        match (&field.kind, null) {
-            (Kind::Struct(name), None) => format!("{name}::decode(r, v)"),
-            (Kind::Struct(name), Some(_)) => {
-                format!("r.nullable_struct(|r| {name}::decode(r, v))")
-            }
-            (Kind::Records, null) => {
-                format!("r.records({})", null.unwrap_or_else(|| "false".to_owned()))
-            }
-            (kind, Some(null)) => format!("r.nullable_{}({null})", method(kind)),
-            (kind, None) => format!("r.{}()", method(kind)),
-        }
-    }
-
-    fn write(&self, field: &Field) -> String {
-        let null = null_condition(field);
-        let name = &field.name;
-        if field.is_array {
-            let each = match &field.kind {
-                Kind::Struct(_) => "|w, e| e.encode(w, v)".to_owned(),
-                Kind::Text | Kind::Bytes => format!("|w, e| w.{}(e)", method(&field.kind)),
-                kind => format!("|w, e| w.{}(*e)", method(kind)),
-            };
-            return match null {
-                Some(null) => {
-                    format!("w.nullable_array({null}, self.{name}.as_deref(), {each})")
-                }
-                None => format!("w.array(&self.{name}, {each})"),
-            };
-        }
-        match (&field.kind, null) {
-            (Kind::Struct(_), None) => format!("self.{name}.encode(w, v)"),
-            (Kind::Struct(_), Some(_)) => {
-                format!("w.nullable_struct(self.{name}.as_ref(), |w, e| e.encode(w, v))")
-            }
-            (Kind::Records, null) => {
-                format!(
-                    "w.records({}, self.{name}.as_ref())",
-                    null.unwrap_or_else(|| "false".to_owned())
-                )
-            }
-            (kind, Some(null)) => {
-                format!(
-                    "w.nullable_{}({null}, self.{name}.as_deref())",
-                    method(kind)
-                )
-            }
-            (kind @ (Kind::Text | Kind::Bytes), None) => {
-                format!("w.{}(&self.{name})", method(kind))
-            }
-            (kind, None) => format!("w.{}(self.{name})", method(kind)),
         }
     }
 
@@ -421,6 +356,71 @@ fn differs(field: &Field) -> String {
 fn null_condition(field: &Field) -> Option<String> {
     let null = field.nullable?;
     Some(condition(null, field.versions).unwrap_or_else(|| "true".to_owned()))
+}
+
+fn read(field: &Field) -> String {
+    let null = null_condition(field);
+    if field.is_array {
+        let each = match &field.kind {
+            Kind::Struct(name) => format!("|r| {name}::decode(r, v)"),
+            kind => format!("Reader::{}", method(kind)),
+        };
+        return match null {
+            Some(null) => format!("r.nullable_array({null}, {each})"),
+            None => format!("r.array({each})"),
+        };
+    }
+    match (&field.kind, null) {
+        (Kind::Struct(name), None) => format!("{name}::decode(r, v)"),
+        (Kind::Struct(name), Some(_)) => {
+            format!("r.nullable_struct(|r| {name}::decode(r, v))")
+        }
+        (Kind::Records, null) => {
+            format!("r.records({})", null.unwrap_or_else(|| "false".to_owned()))
+        }
+        (kind, Some(null)) => format!("r.nullable_{}({null})", method(kind)),
+        (kind, None) => format!("r.{}()", method(kind)),
+    }
+}
+
+fn write(field: &Field) -> String {
+    let null = null_condition(field);
+    let name = &field.name;
+    if field.is_array {
+        let each = match &field.kind {
+            Kind::Struct(_) => "|w, e| e.encode(w, v)".to_owned(),
+            Kind::Text | Kind::Bytes => format!("|w, e| w.{}(e)", method(&field.kind)),
+            kind => format!("|w, e| w.{}(*e)", method(kind)),
+        };
+        return match null {
+            Some(null) => {
+                format!("w.nullable_array({null}, self.{name}.as_deref(), {each})")
+            }
+            None => format!("w.array(&self.{name}, {each})"),
+        };
+    }
+    match (&field.kind, null) {
+        (Kind::Struct(_), None) => format!("self.{name}.encode(w, v)"),
+        (Kind::Struct(_), Some(_)) => {
+            format!("w.nullable_struct(self.{name}.as_ref(), |w, e| e.encode(w, v))")
+        }
+        (Kind::Records, null) => {
+            format!(
+                "w.records({}, self.{name}.as_ref())",
+                null.unwrap_or_else(|| "false".to_owned())
+            )
+        }
+        (kind, Some(null)) => {
+            format!(
+                "w.nullable_{}({null}, self.{name}.as_deref())",
+                method(kind)
+            )
+        }
+        (kind @ (Kind::Text | Kind::Bytes), None) => {
+            format!("w.{}(&self.{name})", method(kind))
+        }
+        (kind, None) => format!("w.{}(self.{name})", method(kind)),
+    }
 }
 
 fn method(kind: &Kind) -> &'static str {

@@ -3,13 +3,13 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a failed expectation is a failed test"
+    reason = "a failed expectation fails the test"
 )]
 
+mod codec;
+mod dispatch;
 mod emit;
+mod every;
 mod generated;
-#[allow(
-    dead_code,
-    reason = "shared with the interop package, which reads all of it"
-)]
+mod random;
 mod schema;
