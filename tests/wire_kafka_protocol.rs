@@ -1,0 +1,112 @@
+//! Our bytes are those of another implementation: the crate kafka-protocol 0.18, generated from
+//! Kafka 4.1. The versions that it lacks are compared with Kafka's own classes in tests/interop.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed expectation fails the test"
+)]
+
+#[path = "wire/dispatch.rs"]
+#[allow(dead_code, reason = "shared with tests/wire")]
+mod dispatch;
+#[path = "wire/every.rs"]
+mod every;
+#[path = "wire/random.rs"]
+mod random;
+#[path = "wire/schema.rs"]
+#[allow(dead_code, reason = "shared with the generator")]
+mod schema;
+
+use std::collections::BTreeSet;
+
+use bytes::{Bytes, BytesMut};
+use dispatch::{Direction, recode};
+use every::{Case, cases};
+use kafka_protocol::{
+    messages,
+    protocol::{Decodable, Encodable, Message},
+};
+use ottla::wire::api::ApiKey;
+use proptest::{collection::vec, prelude::*};
+
+/// Reads and writes with kafka-protocol, `None` for a version that it does not know.
+fn foreign<M: Decodable + Encodable + Message>(version: i16, bytes: &[u8]) -> Option<Vec<u8>> {
+    if version < M::VERSIONS.min || version > M::VERSIONS.max {
+        return None;
+    }
+    let mut rest = Bytes::copy_from_slice(bytes);
+    let message = M::decode(&mut rest, version).expect("kafka-protocol reads it");
+    assert!(rest.is_empty(), "kafka-protocol reads all of it");
+    let mut again = BytesMut::new();
+    message
+        .encode(&mut again, version)
+        .expect("kafka-protocol writes it");
+    Some(again.to_vec())
+}
+
+macro_rules! foreign_recode {
+    ($($api:ident $request:ident $response:ident,)*) => {
+        fn foreign_recode(case: &Case, bytes: &[u8]) -> Option<Vec<u8>> {
+            match (case.api, case.direction) {
+                $(
+                    (ApiKey::$api, Direction::Request) => {
+                        foreign::<messages::$request>(case.version, bytes)
+                    }
+                    (ApiKey::$api, Direction::Response) => {
+                        foreign::<messages::$response>(case.version, bytes)
+                    }
+                )*
+            }
+        }
+    };
+}
+
+foreign_recode! {
+    Produce ProduceRequest ProduceResponse,
+    Fetch FetchRequest FetchResponse,
+    ListOffsets ListOffsetsRequest ListOffsetsResponse,
+    Metadata MetadataRequest MetadataResponse,
+    ApiVersions ApiVersionsRequest ApiVersionsResponse,
+    CreateTopics CreateTopicsRequest CreateTopicsResponse,
+    DeleteTopics DeleteTopicsRequest DeleteTopicsResponse,
+    DeleteRecords DeleteRecordsRequest DeleteRecordsResponse,
+    InitProducerId InitProducerIdRequest InitProducerIdResponse,
+    OffsetForLeaderEpoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
+    DescribeConfigs DescribeConfigsRequest DescribeConfigsResponse,
+    AlterConfigs AlterConfigsRequest AlterConfigsResponse,
+    DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
+    CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
+    IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+    DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
+    DescribeCluster DescribeClusterRequest DescribeClusterResponse,
+    DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn both_write_the_same_bytes(choices in vec(any::<u8>(), 0..600)) {
+        for case in cases() {
+            let bytes = case.random(&choices);
+            if let Some(theirs) = foreign_recode(&case, &bytes) {
+                let ours = recode(case.api, case.direction, case.version, &bytes);
+                prop_assert_eq!(ours, Ok(theirs), "{}", case);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_kafka_4_1_lacks_is_left_out() {
+    let unknown = cases().filter(|case| foreign_recode(case, &case.random(&[])).is_none());
+    let unknown: BTreeSet<_> = unknown.map(|case| (case.api, case.version)).collect();
+    let newer = [
+        (ApiKey::ListOffsets, 11),
+        (ApiKey::ApiVersions, 5),
+        (ApiKey::InitProducerId, 6),
+        (ApiKey::DescribeLogDirs, 5),
+    ];
+    let older = (0..3).map(|version| (ApiKey::Produce, version));
+    assert_eq!(unknown, older.chain(newer).collect());
+}
