@@ -6,6 +6,7 @@ pub mod batch;
 mod cursor;
 pub mod fs;
 pub mod ids;
+pub mod index;
 pub mod time;
 
 pub use ids::{DirectoryId, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Sequence};
