@@ -4,6 +4,7 @@
 
 pub mod batch;
 mod cursor;
+pub mod epoch_cache;
 pub mod fs;
 pub mod ids;
 pub mod index;
