@@ -18,7 +18,7 @@ pub struct RaftConfig {
     /// The size of the files of the log, written in advance. At least four times `command_size_max`
     /// is sensible; at least `command_size_max` plus 64 KiB is required.
     pub segment_size: u32,
-    /// The largest command that `Raft::propose` takes.
+    /// The largest command that [`Raft::propose`](crate::Raft::propose) takes.
     pub command_size_max: u32,
     /// A snapshot is taken after this many entries.
     pub snapshot_every: u64,

@@ -55,7 +55,7 @@ pub enum TransportError {
 pub type CallFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Vec<u8>, TransportError>> + Send + 'a>>;
 
-/// Carries a request to a peer's `Raft::handle` and its answer back.
+/// Carries a request to a peer's [`Raft::handle`](crate::Raft::handle) and its answer back.
 pub trait Transport: Send + Sync + 'static {
     /// Calls `peer`. The future is dropped when the caller no longer waits; `timeout` says when
     /// that will be, for what the transport does in the background.

@@ -1,0 +1,361 @@
+//! The log as openraft sees it: reads from memory and maps, writes through the [`Writer`].
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::storage::RaftLogStorage;
+use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::entries::Entries;
+use super::recovery;
+use super::writer::{Done, Job, Op, Writer};
+use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
+use crate::config::RaftConfig;
+use crate::engine::{self, Entry, LogFlushed, LogId, StorageError, Types, Vote};
+use crate::error::{Fatal, StartError};
+use crate::fs::Fs;
+
+/// Bytes of entries that one call to a follower carries at most, but always one entry.
+const READ_SIZE_MAX: usize = 1 << 20;
+/// How long a committed index may wait for a write that carries it.
+const COMMITTED_DELAY: Duration = Duration::from_millis(50);
+/// openraft waits for each append and vote; only notices and truncations queue behind them.
+const QUEUE_MAX: usize = 256;
+
+/// Handle to the log. Clones are the same log.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Job>,
+    is_flush_due: Arc<AtomicBool>,
+}
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// No spare segment could be made.
+    pub(super) is_full: AtomicBool,
+    /// Bytes left in the active segment.
+    pub(super) room: AtomicU32,
+    failure: watch::Sender<Option<Fatal>>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) entries: Entries,
+    vote: Option<VoteRecord>,
+    committed: Option<LogIdRecord>,
+    is_committed_pending: bool,
+}
+
+impl State {
+    pub(super) fn start(
+        &mut self,
+        entries: Entries,
+        vote: Option<VoteRecord>,
+        committed: Option<LogIdRecord>,
+    ) {
+        *self = Self {
+            entries,
+            vote,
+            committed,
+            is_committed_pending: false,
+        };
+    }
+
+    pub(super) fn take_committed(&mut self) -> Option<LogIdRecord> {
+        if std::mem::take(&mut self.is_committed_pending) {
+            self.committed
+        } else {
+            None
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn with_state<R>(&self, f: impl FnOnce(&mut State) -> R) -> R {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn failure(&self) -> io::Result<()> {
+        match &*self.failure.borrow() {
+            Some(fatal) => Err(io::Error::other(fatal.clone())),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn fail(&self, error: &io::Error) {
+        self.failure.send_if_modified(|failure| {
+            let is_first = failure.is_none();
+            if is_first {
+                tracing::error!(%error, "the quorum log failed");
+                let copy = io::Error::new(error.kind(), error.to_string());
+                *failure = Some(Fatal(Arc::new(copy)));
+            }
+            is_first
+        });
+    }
+}
+
+impl LogStore {
+    /// Opens the log in `dir` and starts its writer. Only this call reads the disk inline.
+    pub(crate) fn open(
+        fs: &Arc<dyn Fs>,
+        dir: PathBuf,
+        config: &RaftConfig,
+    ) -> Result<Self, StartError> {
+        let recovered = recovery::open(&**fs, &dir, config.segment_size)?;
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            is_full: AtomicBool::new(false),
+            room: AtomicU32::new(
+                recovered
+                    .active
+                    .size
+                    .saturating_sub(recovered.active.position),
+            ),
+            failure: watch::Sender::new(None),
+        });
+        let (queue, jobs) = mpsc::channel(QUEUE_MAX);
+        let path = dir.clone();
+        let size = config.segment_size;
+        let writer = Writer::new(Arc::clone(fs), dir, size, Arc::clone(&shared), recovered);
+        writer
+            .start(jobs, config.io)
+            .map_err(|source| StartError::Io {
+                action: "start the log's thread for",
+                path,
+                source,
+            })?;
+        Ok(Self {
+            shared,
+            queue,
+            is_flush_due: Arc::default(),
+        })
+    }
+
+    /// No space for more commands.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shared.is_full.load(Ordering::Relaxed)
+    }
+
+    /// Whether entries of `size` bytes can be taken without asking the disk for space.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        // Votes and the entries of elections must find room after them.
+        let reserve = 64 << 10;
+        let room = usize::try_from(self.shared.room.load(Ordering::Relaxed)).unwrap_or(0);
+        !self.is_full() || size.saturating_add(reserve) <= room
+    }
+
+    /// Has the writer look for space again.
+    pub(crate) fn nudge(&self) {
+        // A full queue has the writer at work already.
+        let _ = self.queue.try_send(Job {
+            ops: Vec::new(),
+            done: Done::Nobody,
+        });
+    }
+
+    /// Why the log failed, once it has.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<Fatal>> {
+        self.shared.failure.subscribe()
+    }
+
+    /// Returns once everything handed in before is durable, the committed index too.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        self.submit_and_wait(Vec::new()).await
+    }
+
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.shared
+            .with_state(|state| state.entries.last())
+            .map(|id| id.index)
+    }
+
+    pub(crate) fn committed(&self) -> Option<u64> {
+        self.shared
+            .with_state(|state| state.committed)
+            .map(|id| id.index)
+    }
+
+    async fn submit(&self, ops: Vec<Op>, done: Done) -> io::Result<()> {
+        self.shared.failure()?;
+        let job = Job { ops, done };
+        self.queue
+            .send(job)
+            .await
+            .map_err(|_| io::Error::other("the log's writer is gone"))
+    }
+
+    async fn submit_and_wait(&self, ops: Vec<Op>) -> io::Result<()> {
+        let (reply, done) = oneshot::channel();
+        self.submit(ops, Done::Reply(reply)).await?;
+        done.await
+            .map_err(|_| io::Error::other("the log's writer is gone"))?
+    }
+
+    fn flush_soon(&self) {
+        if self.is_flush_due.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let queue = self.queue.downgrade();
+        let is_due = Arc::clone(&self.is_flush_due);
+        tokio::spawn(async move {
+            tokio::time::sleep(COMMITTED_DELAY).await;
+            is_due.store(false, Ordering::Relaxed);
+            if let Some(queue) = queue.upgrade() {
+                let _ = queue
+                    .send(Job {
+                        ops: Vec::new(),
+                        done: Done::Nobody,
+                    })
+                    .await;
+            }
+        });
+    }
+
+    fn read(&self, start: u64, end: u64, size_max: usize) -> io::Result<Vec<Entry>> {
+        let archives: Vec<Bytes> = self.shared.with_state(|state| {
+            let mut size = 0;
+            let slots = state
+                .entries
+                .range(start..end)
+                .map(|slot| slot.archive.clone());
+            slots
+                .take_while(|archive| {
+                    let is_first = size == 0;
+                    size += archive.len();
+                    is_first || size <= size_max
+                })
+                .collect()
+        });
+        // The bytes were written or checked by this process; mapped ones are checked again here.
+        let entries = archives.iter().map(|archive| {
+            let entry = archive::entry_in_place(archive);
+            entry.ok_or_else(|| io::ErrorKind::InvalidData.into())
+        });
+        entries.collect()
+    }
+}
+
+impl RaftLogReader<Types> for LogStore {
+    async fn try_get_log_entries<R>(&mut self, range: R) -> Result<Vec<Entry>, StorageError>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        self.read(start, end, usize::MAX)
+            .map_err(|error| engine::read_error(&error))
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
+        self.read(start, end, READ_SIZE_MAX)
+            .map_err(|error| engine::read_error(&error))
+    }
+}
+
+impl RaftLogStorage<Types> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<Types>, StorageError> {
+        Ok(self.shared.with_state(|state| LogState {
+            last_purged_log_id: state.entries.purged().map(Into::into),
+            last_log_id: state.entries.last().map(Into::into),
+        }))
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
+        let record = VoteRecord::from(vote);
+        let saved = self.submit_and_wait(vec![Op::Vote(record)]).await;
+        saved.map_err(|error| engine::write_error(&error))?;
+        self.shared.with_state(|state| state.vote = Some(record));
+        Ok(())
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote>, StorageError> {
+        Ok(self.shared.with_state(|state| state.vote).map(Into::into))
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
+        self.shared.with_state(|state| {
+            state.committed = committed.map(Into::into);
+            state.is_committed_pending = true;
+        });
+        self.flush_soon();
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self
+            .shared
+            .with_state(|state| state.committed)
+            .map(Into::into))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: LogFlushed) -> Result<(), StorageError>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut ops = Vec::new();
+        for entry in entries {
+            if let EntryPayload::Normal(command) = &entry.payload {
+                command.mark_taken();
+            }
+            let record = EntryRecord::from(&entry);
+            let archive = Bytes::from(archive::to_bytes(&record));
+            let id = record.id;
+            let appended = self
+                .shared
+                .with_state(|state| state.entries.append(id, archive.clone()));
+            appended.map_err(|gap| engine::write_error(&gap))?;
+            ops.push(Op::Entry { id, archive });
+        }
+        let submitted = self.submit(ops, Done::Append(callback)).await;
+        submitted.map_err(|error| engine::write_error(&error))
+    }
+
+    async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
+        let since = since.index;
+        let last = self.shared.with_state(|state| {
+            state.entries.truncate(since);
+            state.entries.last()
+        });
+        // Nobody waits: what is appended next follows it in the stream, so the two are durable in
+        // this order or not at all.
+        let submitted = self
+            .submit(vec![Op::Truncate { since, last }], Done::Nobody)
+            .await;
+        submitted.map_err(|error| engine::write_error(&error))
+    }
+
+    async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        let upto = LogIdRecord::from(upto);
+        self.shared.with_state(|state| state.entries.purge(upto));
+        let submitted = self.submit(vec![Op::Purge(upto)], Done::Nobody).await;
+        submitted.map_err(|error| engine::write_error(&error))
+    }
+}
