@@ -8,6 +8,7 @@ pub mod epoch_cache;
 pub mod fs;
 pub mod ids;
 pub mod index;
+pub mod producer_state;
 pub mod time;
 
 pub use ids::{DirectoryId, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Sequence};
