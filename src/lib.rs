@@ -3,5 +3,7 @@
 //! The binary is `cli`; `ottla node start` builds a `node` out of the components below. ARCHITECTURE.md is the map.
 
 pub mod clock;
+pub mod config;
+pub mod metadata;
 pub mod telemetry;
 pub mod wire;
