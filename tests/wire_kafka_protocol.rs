@@ -12,6 +12,7 @@ mod dispatch;
 #[path = "wire/every.rs"]
 mod every;
 #[path = "wire/random.rs"]
+#[allow(dead_code, reason = "shared with tests/wire")]
 mod random;
 #[path = "wire/schema.rs"]
 #[allow(dead_code, reason = "shared with the generator")]

@@ -10,7 +10,7 @@ use ottla::wire::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    dispatch::{Direction, decode, recode},
+    dispatch::{Direction, decode, defaults, recode},
     every::{APIS, cases},
     random::{self, Choices},
     schema,
@@ -82,6 +82,15 @@ proptest! {
                 prop_assert_eq!(again, bytes, "{}", case);
             }
         }
+    }
+}
+
+/// The generated defaults are the schema's, which tests/interop compares with Kafka's.
+#[test]
+fn a_message_of_defaults_is_the_schemas() {
+    for case in cases() {
+        let ours = defaults(case.api, case.direction, case.version).unwrap();
+        assert_eq!(ours, random::defaults(case.message, case.version), "{case}");
     }
 }
 

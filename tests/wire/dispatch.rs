@@ -4,7 +4,7 @@ use ottla::wire::{
     api::ApiKey,
     messages,
     reader::{DecodeError, Reader},
-    writer::Writer,
+    writer::{EncodeError, Writer},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,17 @@ pub(crate) fn decode(
     recode_with(api, direction, version, &mut Reader::new(bytes), None)
 }
 
+/// Writes the message that has its defaults only.
+pub(crate) fn defaults(
+    api: ApiKey,
+    direction: Direction,
+    version: i16,
+) -> Result<Vec<u8>, EncodeError> {
+    let mut writer = Writer::new();
+    write_defaults(api, direction, version, &mut writer);
+    Ok(writer.finish()?.into_bytes().expect("in memory").to_vec())
+}
+
 macro_rules! dispatch {
     ($($api:ident $module:ident $request:ident $response:ident,)*) => {
         fn recode_with(
@@ -60,6 +71,19 @@ macro_rules! dispatch {
                 )*
             }
             Ok(())
+        }
+
+        fn write_defaults(api: ApiKey, direction: Direction, version: i16, writer: &mut Writer) {
+            match (api, direction) {
+                $(
+                    (ApiKey::$api, Direction::Request) => {
+                        messages::$module::$request::default().encode(writer, version);
+                    }
+                    (ApiKey::$api, Direction::Response) => {
+                        messages::$module::$response::default().encode(writer, version);
+                    }
+                )*
+            }
         }
     };
 }

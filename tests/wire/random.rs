@@ -38,14 +38,24 @@ impl Choices<'_> {
 
 /// One message in `version`, without its header.
 pub(crate) fn message(message: &Message, version: i16, choices: &mut Choices<'_>) -> Vec<u8> {
+    write(message, version, Some(choices))
+}
+
+/// The message in `version` that has its defaults only.
+pub(crate) fn defaults(message: &Message, version: i16) -> Vec<u8> {
+    write(message, version, None)
+}
+
+fn write(message: &Message, version: i16, mut source: Source<'_, '_>) -> Vec<u8> {
     let is_flexible = version >= message.flexible_from;
+    let out = Vec::new();
     let mut writer = Writer {
         message,
         version,
         is_flexible,
-        out: Vec::new(),
+        out,
     };
-    writer.fields(message.root(), &mut Some(choices));
+    writer.fields(message.root(), &mut source);
     writer.out
 }
 
