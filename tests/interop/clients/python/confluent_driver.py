@@ -1,0 +1,132 @@
+"""The confluent-kafka-python column of the table."""
+
+import sys
+import time
+
+import confluent_kafka
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec, ResourceType,
+)
+
+from driver import TIMEOUT, Unsupported, line, load, serve
+
+
+class Client:
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.client = AdminClient({"bootstrap.servers": bootstrap})
+        self.consumer = Consumer({
+            "bootstrap.servers": bootstrap, "group.id": "assign-only", "enable.auto.commit": False,
+            "fetch.wait.max.ms": 50, "check.crcs": True,
+        })
+
+    def hello(self):
+        return {"version": f"confluent-kafka {confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"}
+
+    def metadata(self):
+        cluster = self.client.describe_cluster(request_timeout=TIMEOUT).result()
+        listed = self.client.list_topics(timeout=TIMEOUT)
+        topics = {}
+        for topic in listed.topics.values():
+            topics[topic.topic] = [
+                {"p": p.id, "leader": p.leader, "replicas": p.replicas, "isr": p.isrs}
+                for p in sorted(topic.partitions.values(), key=lambda p: p.id)
+            ]
+        return {
+            "cluster": cluster.cluster_id,
+            "controller": cluster.controller.id,
+            "brokers": [{"id": n.id, "host": n.host, "port": n.port} for n in cluster.nodes],
+            "topics": topics,
+        }
+
+    def create_topic(self, topic, partitions, configs):
+        wanted = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=configs)
+        finish(self.client.create_topics([wanted], request_timeout=TIMEOUT))
+
+    def delete_topic(self, topic):
+        finish(self.client.delete_topics([topic], request_timeout=TIMEOUT))
+
+    def create_partitions(self, topic, count):
+        finish(self.client.create_partitions([NewPartitions(topic, count)], request_timeout=TIMEOUT))
+
+    def describe_configs(self, topic):
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        entries = finish(self.client.describe_configs([resource], request_timeout=TIMEOUT))
+        return {"configs": {e.name: {"value": e.value, "default": e.is_default} for e in entries.values()}}
+
+    def alter_configs(self, topic, mode, set, delete):
+        if mode == "legacy":
+            resource = ConfigResource(ResourceType.TOPIC, topic, set_config=set)
+            finish(self.client.alter_configs([resource], request_timeout=TIMEOUT))
+            return
+        changes = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in set.items()]
+        changes += [ConfigEntry(k, None, incremental_operation=AlterConfigOpType.DELETE) for k in delete]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
+        finish(self.client.incremental_alter_configs([resource], request_timeout=TIMEOUT))
+
+    def delete_records(self, topic, partition, before):
+        done = self.client.delete_records([TopicPartition(topic, partition, before)], request_timeout=TIMEOUT)
+        return {"low": finish(done).low_watermark}
+
+    def list_offsets(self, topic, partition, at):
+        spec = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest, "max": OffsetSpec.max_timestamp}.get(at)
+        spec = spec() if spec else OffsetSpec.for_timestamp(at)
+        found = finish(self.client.list_offsets({TopicPartition(topic, partition): spec}, request_timeout=TIMEOUT))
+        return {"offset": found.offset, "timestamp": found.timestamp}
+
+    def produce(self, topic, partition, file, codec, acks, idempotent):
+        producer = Producer({
+            "bootstrap.servers": self.bootstrap, "compression.codec": codec, "acks": acks,
+            "enable.idempotence": idempotent, "message.max.bytes": 2_000_000, "linger.ms": 5,
+        })
+        offsets, failed = {}, []
+
+        def report(place):
+            def delivered(error, message):
+                if error:
+                    failed.append(str(error))
+                else:
+                    offsets[place] = message.offset()
+            return delivered
+
+        for place, record in enumerate(load(file)):
+            timestamp = {} if record["t"] is None else {"timestamp": record["t"]}
+            producer.produce(topic, value=record["v"], key=record["k"], partition=partition,
+                             headers=record["h"], on_delivery=report(place), **timestamp)
+        left = producer.flush(TIMEOUT)
+        if failed or left:
+            raise RuntimeError(f"{left} never reported, failed: {failed[:3]}")
+        return {"offsets": [offsets[place] for place in sorted(offsets)]}
+
+    def consume(self, topic, partition, until, out, **at):
+        start = at["from"]
+        if start == "beginning":
+            start = confluent_kafka.OFFSET_BEGINNING
+        elif isinstance(start, dict):
+            asked = [TopicPartition(topic, partition, start["timestamp"])]
+            start = self.consumer.offsets_for_times(asked, timeout=TIMEOUT)[0].offset
+        self.consumer.assign([TopicPartition(topic, partition, start)])
+        read, position, deadline = 0, -1, time.monotonic() + TIMEOUT
+        try:
+            with open(out, "w") as file:
+                while position < until:
+                    for message in self.consumer.consume(500, timeout=0.2):
+                        if message.error():
+                            raise RuntimeError(str(message.error()))
+                        file.write(line(message.partition(), message.offset(), message.timestamp()[1],
+                                        message.key(), message.value(), message.headers()))
+                        read, position = read + 1, message.offset() + 1
+                    if time.monotonic() > deadline:
+                        raise RuntimeError(f"read {read} records, next offset {position} of {until}, then nothing")
+        finally:
+            self.consumer.unassign()
+        return {"read": read}
+
+
+def finish(futures):
+    return next(iter(futures.values())).result(TIMEOUT)
+
+
+if __name__ == "__main__":
+    serve(Client(sys.argv[1]))

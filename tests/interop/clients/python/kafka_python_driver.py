@@ -1,0 +1,136 @@
+"""The kafka-python column of the table."""
+
+import sys
+import time
+
+import kafka
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+
+from driver import TIMEOUT, line, load, serve
+
+
+class Client:
+    def __init__(self, bootstrap):
+        self.bootstrap = bootstrap
+        self.client = KafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(TIMEOUT * 1000))
+
+    def hello(self):
+        return {"version": f"kafka-python {kafka.__version__}"}
+
+    def api_versions(self):
+        apis = self.client.api_versions()
+        return {"apis": {str(int(key)): list(versions) for key, versions in apis.items()}}
+
+    def metadata(self):
+        cluster = self.client.describe_cluster()
+        topics = {}
+        for topic in self.client.describe_topics():
+            partitions = topic["partitions"]
+            topics[topic.get("name", topic.get("topic"))] = sorted((
+                {"p": first(p, "partition_index", "partition"), "leader": first(p, "leader_id", "leader"),
+                 "replicas": first(p, "replica_nodes", "replicas"), "isr": first(p, "isr_nodes", "isr")}
+                for p in partitions), key=lambda p: p["p"])
+        return {
+            "cluster": cluster["cluster_id"],
+            "controller": cluster["controller_id"],
+            "brokers": [{"id": first(b, "broker_id", "node_id"), "host": b["host"], "port": b["port"]}
+                        for b in cluster["brokers"]],
+            "topics": topics,
+        }
+
+    def create_topic(self, topic, partitions, configs):
+        self.client.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}})
+
+    def delete_topic(self, topic):
+        self.client.delete_topics([topic])
+
+    def create_partitions(self, topic, count):
+        self.client.create_partitions({topic: count})
+
+    def describe_configs(self, topic):
+        found = self.client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        while "config_names" not in found and len(found) == 1:
+            found = next(iter(found.values()))
+        return {"configs": {name: {"value": first(c, "value", "config_value") if isinstance(c, dict) else c}
+                            for name, c in found.items()}}
+
+    def alter_configs(self, topic, mode, set, delete):
+        changes = {key: (AlterConfigOp.SET, value) for key, value in set.items()}
+        changes |= {key: (AlterConfigOp.DELETE, None) for key in delete}
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, changes)
+        self.client.alter_configs([resource], incremental=mode != "legacy")
+
+    def delete_records(self, topic, partition, before):
+        key = TopicPartition(topic, partition)
+        answer = self.client.delete_records({key: before})[key]
+        return {"low": answer["low_watermark"]}
+
+    def list_offsets(self, topic, partition, at):
+        spec = {"earliest": OffsetSpec.EARLIEST, "latest": OffsetSpec.LATEST, "max": OffsetSpec.MAX_TIMESTAMP}
+        key = TopicPartition(topic, partition)
+        found = self.client.list_partition_offsets({key: spec.get(at, at)})[key]
+        return {"offset": found.offset, "timestamp": found.timestamp}
+
+    def log_dirs(self):
+        dirs = []
+        for broker in self.client.describe_log_dirs():
+            for one in broker.get("results", broker.get("log_dirs", [])):
+                replicas = [{"topic": first(t, "name", "topic"), "partition": first(p, "partition_index", "partition"),
+                             "size": first(p, "partition_size", "size"), "lag": p["offset_lag"]}
+                            for t in one["topics"] for p in t["partitions"]]
+                dirs.append({"path": one["log_dir"], "replicas": replicas, "total": one.get("total_bytes"),
+                             "usable": one.get("usable_bytes")})
+        return {"dirs": dirs}
+
+    def quorum(self):
+        partition = self.client.describe_metadata_quorum()["topics"][0]["partitions"][0]
+        return {"leader": partition["leader_id"], "epoch": partition["leader_epoch"],
+                "high_watermark": partition["high_watermark"],
+                "voters": [v["replica_id"] for v in partition["current_voters"]]}
+
+    def produce(self, topic, partition, file, codec, acks, idempotent):
+        producer = KafkaProducer(
+            bootstrap_servers=self.bootstrap, acks=acks if acks == "all" else int(acks),
+            compression_type=None if codec == "none" else codec, enable_idempotence=idempotent,
+            max_request_size=2_000_000, linger_ms=5, request_timeout_ms=10_000, delivery_timeout_ms=14_000)
+        try:
+            sent = [producer.send(topic, value=r["v"], key=r["k"], headers=r["h"], partition=partition,
+                                  timestamp_ms=r["t"]) for r in load(file)]
+            producer.flush(TIMEOUT)
+            return {"offsets": [future.get(TIMEOUT).offset for future in sent]}
+        finally:
+            producer.close(TIMEOUT)
+
+    def consume(self, topic, partition, until, out, **at):
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50)
+        key, start = TopicPartition(topic, partition), at["from"]
+        try:
+            consumer.assign([key])
+            if start == "beginning":
+                consumer.seek_to_beginning(key)
+            else:
+                if isinstance(start, dict):
+                    start = consumer.offsets_for_times({key: start["timestamp"]})[key].offset
+                consumer.seek(key, start)
+            read, deadline = 0, time.monotonic() + TIMEOUT
+            with open(out, "w") as file:
+                while consumer.position(key) < until:
+                    for record in consumer.poll(200).get(key, []):
+                        file.write(line(record.partition, record.offset, record.timestamp,
+                                        record.key, record.value, record.headers))
+                        read += 1
+                    if time.monotonic() > deadline:
+                        position = consumer.position(key)
+                        raise RuntimeError(f"read {read} records, next offset {position} of {until}, then nothing")
+            return {"read": read}
+        finally:
+            consumer.close()
+
+
+def first(found, *names):
+    return next(found[name] for name in names if name in found)
+
+
+if __name__ == "__main__":
+    serve(Client(sys.argv[1]))

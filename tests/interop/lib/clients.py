@@ -1,0 +1,100 @@
+"""The clients as the suite sees them: a process that answers JSON requests, with what it can express and offers."""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+
+import records
+from broker import HERE, WORK
+
+CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+READS = [f"consume {codec}" for codec in CODECS] + ["from offset", "by timestamp"]
+WRITES = [f"produce {codec}" for codec in CODECS]
+
+
+class Refused(Exception):
+    """The client answered with an error."""
+
+
+class Client:
+    """One driver process; `ask` is for one thread at a time and takes the lock itself."""
+
+    def __init__(self, name, command, offers, can=records.ALL, env=None):
+        self.name, self.command, self.offers, self.can = name, command, offers, can
+        self.env = {**os.environ, **(env or {})}
+        self.process, self.answers = None, queue.Queue()
+        self.lock = threading.Lock()
+        self.version = "?"
+
+    def start(self, bootstrap, log):
+        self.process = subprocess.Popen([*self.command, bootstrap], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=open(log, "ab"), text=True, env=self.env)
+        threading.Thread(target=self.listen, args=(self.process, self.answers), daemon=True).start()
+
+    def listen(self, process, answers):
+        for line in process.stdout:
+            answers.put(line)
+        answers.put("")
+
+    def ask(self, op, timeout=40.0, **request):
+        with self.lock:
+            try:
+                self.process.stdin.write(json.dumps({"op": op, **request}) + "\n")
+                self.process.stdin.flush()
+                line = self.answers.get(timeout=timeout)
+            except queue.Empty:
+                # The process is stuck: what it says later would answer the wrong question.
+                self.process.kill()
+                raise Refused(f"no answer in {timeout} s") from None
+            except BrokenPipeError:
+                line = ""
+        if not line:
+            raise Refused("the client's process has ended")
+        answer = json.loads(line)
+        if answer.get("unsupported"):
+            raise Refused(f"the client does not offer {op}")
+        if not answer["ok"]:
+            raise Refused(answer["error"])
+        return answer
+
+    def stop(self):
+        if self.process:
+            self.process.stdin.close()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+ADMIN = ["metadata", "create topic", "create twice", "describe configs", "create partitions", "delete records",
+         "list offsets", "delete topic"]
+
+
+def drivers():
+    python = str(WORK / "venv" / "bin" / "python")
+    jvm = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]
+    source = HERE / "clients"
+    return [
+        Client("java", [*jvm, f"{WORK}/java/classes:{WORK}/java/libs/*", "ottla.interop.Driver"],
+               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "log dirs", "quorum",
+                                         "broker configs"]),
+        Client("librdkafka", [str(WORK / "rust" / "release" / "ottla-interop"), "driver", "--bootstrap"],
+               ADMIN + WRITES + READS + ["idempotent", "legacy alter"]),
+        Client("confluent-py", [python, str(source / "python" / "confluent_driver.py")],
+               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter"]),
+        Client("franz-go", [str(WORK / "go" / "interop"), "franz"],
+               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter", "log dirs",
+                                         "api versions"]),
+        Client("sarama", [str(WORK / "go" / "interop"), "sarama"],
+               ADMIN + WRITES + READS + ["idempotent", "alter configs", "legacy alter", "log dirs"]),
+        Client("kafka-python", [python, str(source / "python" / "kafka_python_driver.py")],
+               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter", "log dirs",
+                                         "quorum", "api versions"]),
+        Client("kafkajs", ["node", str(source / "node" / "driver.js")],
+               ADMIN + WRITES + ["idempotent", "legacy alter"],
+               can=records.ALL - {"null_header", "repeated_header"},
+               env={"NODE_PATH": str(WORK / "node" / "node_modules")}),
+    ]
