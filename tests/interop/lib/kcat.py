@@ -60,6 +60,7 @@ class Kcat(Client):
             key = b"" if record["k"] is None else base64.b64decode(record["k"]) + KEY.encode()
             lines.append(key + base64.b64decode(record["v"] or ""))
         self.run("-P", "-t", topic, "-p", str(partition), "-z", codec, "-K", KEY, "-Z", "-H", "trace=kcat",
+                 "-X", "max.in.flight=1",
                  "-X", f"acks={acks}", "-X", f"enable.idempotence={str(idempotent).lower()}",
                  stdin=b"\n".join(lines) + b"\n")
         return {}

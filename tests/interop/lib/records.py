@@ -6,7 +6,7 @@ import random
 
 # 2023-11-14T22:13:20Z: old enough that a broker which stamps its own time is found out.
 FIRST_TIME = 1_700_000_000_000
-ALL = frozenset({"null_key", "null_value", "empty", "binary", "headers", "null_header", "repeated_header", "time"})
+ALL = frozenset({"null_key", "null_value", "null_both", "empty", "binary", "headers", "null_header", "repeated_header", "time"})
 WORDS = "offset segment leader epoch quorum fetch produce index batch record snapshot voter term".split()
 
 
@@ -22,6 +22,8 @@ def make(name, count=150, can=ALL):
             key = None
         if place % 31 == 7:
             value = None
+        if key is None and value is None and "null_both" not in can:
+            key = b"no-value"
         if place % 23 == 3:
             key = b""
         if place % 37 == 11:

@@ -102,7 +102,7 @@ class Tools:
         cells.eventually(lambda: cells.describe(self.suite.franz, "tool-deleted"), None, "tool-deleted")
 
     def cluster(self):
-        text = self.run("kafka-cluster", "cluster-id")
+        text = tool("kafka-cluster", "cluster-id", "--bootstrap-server", self.suite.broker.bootstrap)
         same(self.suite.franz.ask("metadata")["cluster"], text.split("Cluster ID:")[-1].strip(), "the cluster id")
 
     def describe_configs(self):
@@ -141,12 +141,13 @@ class Tools:
             can = frozenset({"null_key", "null_value", "headers"})
             some = [{**r, "h": r["h"] or [["a", records.encode(b"b")]]} for r in records.make(f"{topic}-{acks}", 40, can)]
             lines = [console_line(record) for record in some]
-            self.run("kafka-console-producer", "--topic", topic, "--compression-codec", codec,
-                     "--command-property", f"acks={acks}", "--command-property", f"enable.idempotence={str(acks == 'all').lower()}",
-                     *reader_properties(), stdin="".join(lines).encode())
+            pairs = (f"acks={acks}", f"enable.idempotence={str(acks == 'all').lower()}",
+                     "max.in.flight.requests.per.connection=1")
+            self.run("kafka-console-producer", "--topic", topic, "--compression-codec", codec, *reader_properties(),
+                     *(word for pair in pairs for word in ("--command-property", pair)), stdin="".join(lines).encode())
             wanted += some
         self.suite.expect(self.suite.franz, topic, 0, wanted)
-        same({codec}, {batch[1] for batch in segments.batches(self.suite.broker.data, topic, 0)}, "codecs stored")
+        cells.stored_as(codec, self.suite, topic, 0)
 
     def consume(self, codec):
         topic, wanted = self.suite.reference["franz-go", codec]
@@ -248,8 +249,8 @@ class Tools:
 def printed_versions(bootstrap):
     """{api key: (lowest, highest)} as kafka-broker-api-versions prints them."""
     text = tool("kafka-broker-api-versions", "--bootstrap-server", bootstrap)
-    rows = re.findall(r"\w+\((\d+)\): (?:(\d+) to (\d+)|(\d+)) \[", text)
-    return {int(key): (int(low or only), int(high or only)) for key, low, high, only in rows}
+    rows = re.findall(r"\w+\((\d+)\): (\d+)(?: to (\d+))?", text)
+    return {int(key): (int(low), int(high or low)) for key, low, high in rows}
 
 
 def reader_properties():

@@ -199,10 +199,9 @@ func (s *saramaDriver) produce(r request) (answer, error) {
 		"zstd": sarama.CompressionZSTD}[r.Codec]
 	config.Producer.RequiredAcks = map[string]sarama.RequiredAcks{"0": sarama.NoResponse,
 		"1": sarama.WaitForLocal, "all": sarama.WaitForAll}[r.Acks]
-	if r.Idempotent {
-		config.Producer.Idempotent = true
-		config.Net.MaxOpenRequests = 1
-	}
+	// Sarama demands one open request for idempotence; without it, a retry would change the order that is compared.
+	config.Producer.Idempotent = r.Idempotent
+	config.Net.MaxOpenRequests = 1
 	producer, err := sarama.NewSyncProducer(s.bootstrap, config)
 	if err != nil {
 		return nil, err

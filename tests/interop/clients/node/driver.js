@@ -7,7 +7,7 @@ const readline = require('readline');
 const { Kafka, CompressionTypes, CompressionCodecs, ConfigResourceTypes, logLevel } = require('kafkajs');
 const { version } = require('kafkajs/package.json');
 const snappy = require('snappyjs');
-const lz4 = require('lz4js');
+const lz4 = require('lz4-napi');
 const zstd = require('@bokuweb/zstd-wasm');
 
 const bytes = (data) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
@@ -16,11 +16,12 @@ const codec = (compress, decompress) => () => ({
   decompress: async (buffer) => bytes(decompress(buffer)),
 });
 CompressionCodecs[CompressionTypes.Snappy] = codec(snappy.compress, snappy.uncompress);
-CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compress, lz4.decompress);
+CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compressFrameSync, lz4.decompressFrameSync);
 CompressionCodecs[CompressionTypes.ZSTD] = codec((data) => zstd.compress(data, 3), zstd.decompress);
 
 const kafka = new Kafka({ clientId: 'interop-kafkajs', brokers: [process.argv[2]], logLevel: logLevel.NOTHING });
-const admin = kafka.admin();
+// What is refused on purpose would be retried for ten seconds.
+const admin = kafka.admin({ retry: { retries: 2 } });
 
 const operations = {
   async hello() {
@@ -79,6 +80,8 @@ const operations = {
   },
 
   async delete_records({ topic, partition, before }) {
+    // deleteTopicRecords looks only among the topics that this admin has asked for before.
+    await admin.fetchTopicOffsets(topic);
     await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: String(before) }] });
   },
 

@@ -79,6 +79,8 @@ class Client:
         producer = Producer({
             "bootstrap.servers": self.bootstrap, "compression.codec": codec, "acks": acks,
             "enable.idempotence": idempotent, "message.max.bytes": 2_000_000, "linger.ms": 5,
+            # A retry must not change the order that is compared.
+            "max.in.flight": 5 if idempotent else 1,
         })
         offsets, failed = {}, []
 

@@ -93,7 +93,9 @@ class Client:
         producer = KafkaProducer(
             bootstrap_servers=self.bootstrap, acks=acks if acks == "all" else int(acks),
             compression_type=None if codec == "none" else codec, enable_idempotence=idempotent,
-            max_request_size=2_000_000, linger_ms=5, request_timeout_ms=10_000, delivery_timeout_ms=14_000)
+            max_request_size=2_000_000, linger_ms=5, request_timeout_ms=10_000, delivery_timeout_ms=14_000,
+            # A retry must not change the order that is compared.
+            max_in_flight_requests_per_connection=5 if idempotent else 1)
         try:
             sent = [producer.send(topic, value=r["v"], key=r["k"], headers=r["h"], partition=partition,
                                   timestamp_ms=r["t"]) for r in load(file)]

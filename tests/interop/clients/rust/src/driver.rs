@@ -213,6 +213,8 @@ impl Driver {
             .set("enable.idempotence", idempotent.to_string())
             .set("message.max.bytes", "2000000")
             .set("linger.ms", "5")
+            // A retry must not change the order that is compared.
+            .set("max.in.flight", if idempotent { "5" } else { "1" })
             .create_with_context(context)?;
         for (index, record) in records.iter().enumerate() {
             let record = BaseRecord::<[u8], [u8], usize> {

@@ -42,6 +42,10 @@ final class Data {
         config.put("enable.idempotence", Boolean.toString(request.path("idempotent").asBoolean(false)));
         config.put("max.request.size", "2000000");
         config.put("linger.ms", "5");
+        if (!request.path("idempotent").asBoolean(false)) {
+            // A retry must not change the order that is compared.
+            config.put("max.in.flight.requests.per.connection", "1");
+        }
         config.put("delivery.timeout.ms", "15000");
         config.put("request.timeout.ms", "10000");
         List<Future<RecordMetadata>> sent = new ArrayList<>();
