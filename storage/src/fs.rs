@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::time::WallMillis;
 
+pub(crate) mod map;
 mod std_fs;
 
 pub use std_fs::StdFs;
