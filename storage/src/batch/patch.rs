@@ -45,6 +45,11 @@ impl<'a> BatchMut<'a> {
         self.bytes
     }
 
+    /// The whole batch, given back.
+    pub fn into_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Sets where the batch stands in the log and under which leader it was appended.
     pub fn stamp(&mut self, base_offset: Offset, leader_epoch: LeaderEpoch) {
         self.header.base_offset = base_offset;

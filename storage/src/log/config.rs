@@ -1,0 +1,115 @@
+//! What a topic's configuration means to its logs. Names and defaults are Kafka's.
+
+use std::time::Duration;
+
+/// Settings of one log; may be replaced at any time with [`PartitionLog::set_config`].
+///
+/// [`PartitionLog::set_config`]: super::PartitionLog::set_config
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// When a segment ends.
+    pub segment: SegmentConfig,
+    /// What is thrown away.
+    pub retention: RetentionConfig,
+    /// When appended bytes go to stable storage.
+    pub flush: FlushConfig,
+    /// What is remembered of producers.
+    pub producers: ProducerConfig,
+}
+
+/// When a segment ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentConfig {
+    /// `segment.bytes`: a segment never grows beyond, except by one larger batch of a leader's log.
+    pub bytes: u32,
+    /// `segment.ms`: how far apart the timestamps of a segment's first and next batch may be.
+    pub age: Duration,
+    /// `segment.jitter.ms`, already drawn for this log: rolls come earlier by this.
+    pub jitter: Duration,
+    /// `segment.index.bytes`: room for either index.
+    pub index_bytes: u32,
+    /// `index.interval.bytes`: bytes between two index entries.
+    pub index_interval_bytes: u32,
+}
+
+impl Default for SegmentConfig {
+    fn default() -> Self {
+        Self {
+            bytes: 1 << 30,
+            age: Duration::from_hours(7 * 24),
+            jitter: Duration::ZERO,
+            index_bytes: 10 << 20,
+            index_interval_bytes: 4096,
+        }
+    }
+}
+
+/// What is thrown away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Whether `cleanup.policy` holds `delete`; without it only segments below the log start go.
+    pub is_enabled: bool,
+    /// `retention.bytes`; `None` is Kafka's -1.
+    pub bytes: Option<u64>,
+    /// `retention.ms`; `None` is Kafka's -1.
+    pub age: Option<Duration>,
+    /// `file.delete.delay.ms`: how long a removed file stays under its `.deleted` name.
+    pub file_delete_delay: Duration,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            is_enabled: true,
+            bytes: None,
+            age: Some(Duration::from_hours(7 * 24)),
+            file_delete_delay: Duration::from_mins(1),
+        }
+    }
+}
+
+/// When appended bytes go to stable storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlushConfig {
+    /// `flush.messages`: a flush is requested when this many records wait for one.
+    pub messages: u64,
+    /// `flush.ms`: a flush is requested when the oldest unflushed write is this old.
+    pub age: Option<Duration>,
+    /// `flush.on.ack`: a flush is requested after every commit.
+    pub on_ack: bool,
+}
+
+impl Default for FlushConfig {
+    fn default() -> Self {
+        Self {
+            messages: u64::MAX,
+            age: None,
+            on_ack: false,
+        }
+    }
+}
+
+/// What is remembered of producers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProducerConfig {
+    /// `producer.id.expiration.ms`: a producer without an open transaction is forgotten after this.
+    pub expiry: Duration,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            expiry: Duration::from_hours(24),
+        }
+    }
+}
+
+/// Whatever the configuration says, a write is synced at most this much later.
+const SETTLE_AFTER: Duration = Duration::from_mins(1);
+
+impl FlushConfig {
+    /// How long after its first unflushed write a log is flushed.
+    pub(crate) fn settle_after(&self) -> Duration {
+        self.age.map_or(SETTLE_AFTER, |age| age.min(SETTLE_AFTER))
+    }
+}
