@@ -1,0 +1,7 @@
+//! What one replica decides (pure): plain events in, plain effects out.
+
+pub(crate) mod effect;
+pub(crate) mod high_watermark;
+pub(crate) mod isr;
+pub(crate) mod leader;
+pub(crate) mod partition;
