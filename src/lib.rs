@@ -2,8 +2,10 @@
 //!
 //! The binary is `cli`; `ottla node start` builds a `node` out of the components below. ARCHITECTURE.md is the map.
 
+pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod metadata;
+pub mod net;
 pub mod telemetry;
 pub mod wire;

@@ -73,6 +73,7 @@ pub struct Writer {
     /// The first four bytes are kept free for the size of the rest.
     is_frame: bool,
     is_flexible: bool,
+    has_unknown_server_error: bool,
     error: Option<EncodeError>,
 }
 
@@ -179,7 +180,13 @@ impl Writer {
     }
 
     pub fn error_code(&mut self, value: ErrorCode) {
+        self.has_unknown_server_error |= value == ErrorCode::UnknownServerError;
         self.i16(value.code());
+    }
+
+    /// Whether the message says `UnknownServerError`: our own fault, which is counted.
+    pub fn has_unknown_server_error(&self) -> bool {
+        self.has_unknown_server_error
     }
 
     /// An unsigned varint: seven bits a byte, the lowest first.

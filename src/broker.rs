@@ -1,0 +1,23 @@
+//! What this node answers to its clients.
+//!
+//! A frame comes in from `net`, `dispatch` finds its handler, and a handler asks a replica or the
+//! controller. What a request waits for is bounded, and it waits on the core that it came to.
+
+pub mod authorize;
+pub mod context;
+pub mod core;
+pub mod dispatch;
+
+mod handler;
+pub mod metrics;
+pub mod reply;
+pub(crate) mod timer;
+
+use metrics::Metrics;
+
+/// The handles that every request may need: one per node, shared by its cores.
+#[derive(Debug)]
+pub struct Broker {
+    /// Counters.
+    pub metrics: Metrics,
+}

@@ -1,0 +1,105 @@
+//! From a frame to the handler of its API: a match, no logic.
+//!
+//! A handler is `async fn handle<'r>(cx: &Context, request: XRequest<'r>) -> XResponse<'r>` in
+//! `handler/x.rs`; its version is `cx.version`. It holds back the start of the connection's later
+//! requests until it is done. Produce and Fetch decode and answer for themselves, because they wait
+//! without holding anything back and touch no more bytes than they must.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::Broker;
+use super::context::{Body, ConnectionContext, Context};
+use super::core::Core;
+use super::handler;
+use super::reply::{Reply, Service};
+use crate::wire::api::ApiKey;
+use crate::wire::header::RequestHeader;
+use crate::wire::messages;
+use crate::wire::reader::Reader;
+
+/// What answers the requests of one connection.
+#[derive(Debug)]
+pub struct Dispatcher {
+    broker: Arc<Broker>,
+    core: Rc<Core>,
+    connection: Rc<ConnectionContext>,
+    /// The last request's, because the next one's is the same.
+    client_id: RefCell<Option<Rc<str>>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher for a connection that has just been made.
+    pub fn new(broker: Arc<Broker>, core: Rc<Core>, connection: ConnectionContext) -> Self {
+        Self {
+            broker,
+            core,
+            connection: Rc::new(connection),
+            client_id: RefCell::new(None),
+        }
+    }
+
+    fn context(&self, header: &RequestHeader<'_>) -> Context {
+        let mut client_id = self.client_id.borrow_mut();
+        if client_id.as_deref() != header.client_id {
+            *client_id = header.client_id.map(Rc::from);
+        }
+        Context {
+            broker: self.broker.clone(),
+            core: self.core.clone(),
+            connection: self.connection.clone(),
+            api: header.api,
+            version: header.version,
+            correlation_id: header.correlation_id,
+            client_id: client_id.clone(),
+        }
+    }
+}
+
+impl Service for Dispatcher {
+    fn start(&self, frame: BytesMut) -> Reply {
+        let mut reader = Reader::new(&frame);
+        let header = match RequestHeader::decode(&mut reader) {
+            Ok(header) => header,
+            Err(error) => return Reply::Close(error.into()),
+        };
+        let start = reader.position();
+        let is_served = header.is_served();
+        let cx = self.context(&header);
+        cx.broker.metrics.count_request(cx.api);
+        let body = Body { frame, start };
+        if is_served {
+            dispatch(cx, body)
+        } else {
+            handler::unserved(&cx, &body)
+        }
+    }
+}
+
+/// Decodes the request, lets the handler answer it, and encodes the answer.
+macro_rules! handle {
+    ($cx:ident, $body:ident, $module:ident :: $request:ident) => {
+        Reply::held(async move {
+            let mut reader = $body.reader();
+            let request = match messages::$module::$request::decode(&mut reader, $cx.version) {
+                Ok(request) => request,
+                Err(error) => return $cx.undecodable(error),
+            };
+            if let Err(error) = reader.finish() {
+                return $cx.undecodable(error);
+            }
+            let response = handler::$module::handle(&$cx, request).await;
+            $cx.respond(|writer| response.encode(writer, $cx.version))
+        })
+    };
+}
+
+fn dispatch(cx: Context, body: Body) -> Reply {
+    match cx.api {
+        ApiKey::ApiVersions => handle!(cx, body, api_versions::ApiVersionsRequest),
+        api => unreachable!("{api} has no handler"),
+    }
+}

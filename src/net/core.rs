@@ -1,0 +1,162 @@
+//! One core of the data plane: a thread, its single-threaded runtime, and its connections.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+use super::buffer::{Budget, Pool};
+use super::connection::{Connection, ConnectionLimits, Shared};
+use crate::broker::reply::Service;
+
+/// Sockets that were accepted and not yet taken over by their core.
+const DEALT_COUNT_MAX: usize = 128;
+
+/// The listener's side of a core.
+#[derive(Debug)]
+pub(crate) struct CoreHandle {
+    sockets: mpsc::Sender<Dealt>,
+    connections: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
+}
+
+/// A socket, counted as its core's connection from the moment it is dealt.
+#[derive(Debug)]
+struct Dealt {
+    socket: TcpStream,
+    peer: SocketAddr,
+    count: Count,
+}
+
+/// One connection of a core, as long as it lives.
+#[derive(Debug)]
+struct Count(Arc<AtomicUsize>);
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a core is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreConfig {
+    pub(crate) index: usize,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) budget: Arc<Budget>,
+    /// Notified once `accepting` has become false.
+    pub(crate) stopping: Arc<Notify>,
+    pub(crate) accepting: Arc<AtomicBool>,
+    /// How long requests in flight may take once the node stops.
+    pub(crate) grace: Duration,
+}
+
+/// Makes what answers a core's connections, on the core's own thread and inside its runtime: there
+/// it may start tasks of its own.
+pub trait CoreStart: Clone + Send + 'static {
+    /// What answers one connection.
+    type Service: Service;
+
+    /// Called once by each core.
+    fn start(self, core: usize) -> Box<dyn Fn(SocketAddr) -> Self::Service>;
+}
+
+impl CoreHandle {
+    /// Starts the thread.
+    pub(crate) fn start<F: CoreStart>(config: CoreConfig, start: F) -> io::Result<Self> {
+        let (sockets, dealt) = mpsc::channel(DEALT_COUNT_MAX);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
+        let name = format!("core-{}", config.index);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, serve(config, start, dealt));
+        })?;
+        Ok(Self {
+            sockets,
+            connections: Arc::default(),
+            thread,
+        })
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Hands a socket over; `false` if the core has too many waiting, and then it is closed.
+    pub(crate) fn deal(&self, socket: TcpStream, peer: SocketAddr) -> bool {
+        self.connections.fetch_add(1, Ordering::AcqRel);
+        let count = Count(self.connections.clone());
+        self.sockets
+            .try_send(Dealt {
+                socket,
+                peer,
+                count,
+            })
+            .is_ok()
+    }
+
+    /// Waits for the core's connections to end; they have been told to stop.
+    pub(crate) fn join(self) {
+        drop(self.sockets);
+        if self.thread.join().is_err() {
+            tracing::error!("a core of the data plane panicked");
+        }
+    }
+}
+
+async fn serve<F: CoreStart>(config: CoreConfig, start: F, mut dealt: mpsc::Receiver<Dealt>) {
+    let shared = Rc::new(Shared {
+        pool: RefCell::new(Pool::default()),
+        budget: config.budget,
+        limits: config.limits,
+    });
+    let service = start.start(config.index);
+    let connections = Rc::new(RefCell::new(tokio::task::JoinSet::new()));
+    while let Some(Dealt {
+        socket,
+        peer,
+        count,
+    }) = dealt.recv().await
+    {
+        // First listen, then look: a stop in between is seen one way or the other.
+        let stopping = config.stopping.clone().notified_owned();
+        if !config.accepting.load(Ordering::Acquire) {
+            continue;
+        }
+        match take_over(socket) {
+            Ok(socket) => {
+                let connection =
+                    Connection::new((socket, peer), service(peer), shared.clone(), stopping);
+                let mut connections = connections.borrow_mut();
+                connections.spawn_local(async move {
+                    connection.serve().await;
+                    drop(count);
+                });
+                // Ended connections are forgotten here, so that the set holds only what lives.
+                while connections.try_join_next().is_some() {}
+            }
+            Err(error) => tracing::debug!(%peer, %error, "could not take over a connection"),
+        }
+    }
+    let mut connections = connections.take();
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(config.grace, drained).await.is_err() {
+        tracing::warn!("closed connections whose requests did not finish in time");
+    }
+}
+
+fn take_over(socket: TcpStream) -> io::Result<tokio::net::TcpStream> {
+    socket.set_nonblocking(true)?;
+    socket.set_nodelay(true)?;
+    tokio::net::TcpStream::from_std(socket)
+}

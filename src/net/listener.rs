@@ -1,0 +1,214 @@
+//! The listener: binds, accepts, and deals each connection to the core with the fewest.
+//!
+//! - No `SO_REUSEPORT`: a port in use is an error at start, not a second server.
+//! - Above `max.connections` a new connection is closed at once.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::Notify;
+
+use super::buffer::Budget;
+use super::connection::ConnectionLimits;
+use super::core::{CoreConfig, CoreHandle, CoreStart};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How long to wait when the process can't accept (no descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the listener and its cores may use.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    /// The listener's name, as in `listeners=NAME://host:port`.
+    pub name: String,
+    /// Threads that serve connections.
+    pub core_count: usize,
+    /// `max.connections`.
+    pub connection_count_max: usize,
+    /// Bytes of requests in flight on all connections.
+    pub in_flight_bytes: usize,
+    /// What one connection may use.
+    pub connection: ConnectionLimits,
+    /// How long requests in flight may take once the node stops.
+    pub grace: Duration,
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the port, or the address is not this machine's.
+    #[error("listen on {address}: {source}")]
+    Bind {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// No thread or no runtime.
+    #[error("start a core of the data plane: {0}")]
+    Core(io::Error),
+}
+
+/// A bound socket: what fails at start fails here, before anything else is touched.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `StartError::Bind`; do not retry before the cause is gone.
+    pub fn bind(address: SocketAddr) -> Result<Self, StartError> {
+        let bind = || {
+            let socket = Socket::new(
+                Domain::for_address(address),
+                Type::STREAM,
+                Some(Protocol::TCP),
+            )?;
+            // Only for connections of an earlier process that linger in TIME_WAIT.
+            socket.set_reuse_address(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            let socket = TcpListener::from(socket);
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        bind().map_err(|source| StartError::Bind { address, source })
+    }
+
+    /// The address with the port that was bound.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A running listener and its cores.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    accepting: Arc<AtomicBool>,
+    stopping: Arc<Notify>,
+    acceptor: JoinHandle<Vec<CoreHandle>>,
+}
+
+impl Server {
+    /// Starts the cores, then accepts.
+    ///
+    /// # Errors
+    /// `StartError::Core` if a thread or its runtime can't be made.
+    pub fn start<F: CoreStart>(
+        listener: Listener,
+        config: &ListenerConfig,
+        start: &F,
+    ) -> Result<Self, StartError> {
+        let budget = Budget::new(config.in_flight_bytes);
+        let stopping = Arc::new(Notify::new());
+        let accepting = Arc::new(AtomicBool::new(true));
+        let core = |index| {
+            let config = CoreConfig {
+                index,
+                limits: config.connection,
+                budget: budget.clone(),
+                stopping: stopping.clone(),
+                accepting: accepting.clone(),
+                grace: config.grace,
+            };
+            CoreHandle::start(config, start.clone())
+        };
+        let cores = (0..config.core_count.max(1))
+            .map(core)
+            .collect::<io::Result<Vec<_>>>();
+        let cores = cores.map_err(StartError::Core)?;
+        let address = listener.address;
+        let dealer = Dealer {
+            socket: listener.socket,
+            accepting: accepting.clone(),
+            name: config.name.clone(),
+            connection_count_max: config.connection_count_max,
+            cores,
+        };
+        let acceptor = std::thread::Builder::new()
+            .name(format!("accept-{}", config.name))
+            .spawn(move || dealer.run())
+            .map_err(StartError::Core)?;
+        Ok(Self {
+            address,
+            accepting,
+            stopping,
+            acceptor,
+        })
+    }
+
+    /// The address that clients reach.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets requests in flight finish within the grace, and ends the threads.
+    ///
+    /// Requests that wait for something to happen must be woken by the service before this.
+    pub fn stop(self) {
+        self.accepting.store(false, Ordering::Release);
+        // The acceptor sits in `accept`: a connection of our own brings it back.
+        let wake = std::net::TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+        drop(wake);
+        let cores = self.acceptor.join().unwrap_or_default();
+        self.stopping.notify_waiters();
+        cores.into_iter().for_each(CoreHandle::join);
+    }
+}
+
+/// The accept loop.
+struct Dealer {
+    socket: TcpListener,
+    accepting: Arc<AtomicBool>,
+    name: String,
+    connection_count_max: usize,
+    cores: Vec<CoreHandle>,
+}
+
+impl Dealer {
+    fn run(self) -> Vec<CoreHandle> {
+        loop {
+            let accepted = self.socket.accept();
+            if !self.accepting.load(Ordering::Acquire) {
+                return self.cores;
+            }
+            match accepted {
+                Ok((socket, peer)) => self.deal(socket, peer),
+                Err(error) => self.pause_after(&error),
+            }
+        }
+    }
+
+    fn deal(&self, socket: std::net::TcpStream, peer: SocketAddr) {
+        let count: usize = self.cores.iter().map(CoreHandle::connection_count).sum();
+        let fewest = self.cores.iter().min_by_key(|core| core.connection_count());
+        let is_dealt =
+            count < self.connection_count_max && fewest.is_some_and(|core| core.deal(socket, peer));
+        if !is_dealt {
+            tracing::warn!(listener = %self.name, %peer, count, "refused a connection: too many");
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the accept thread has nothing else to wait for"
+    )]
+    fn pause_after(&self, error: &io::Error) {
+        // A client that gave up before it was accepted is no reason to pause.
+        if error.kind() != io::ErrorKind::ConnectionAborted {
+            tracing::warn!(listener = %self.name, %error, "could not accept a connection");
+            std::thread::sleep(ACCEPT_PAUSE);
+        }
+    }
+}
