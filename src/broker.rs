@@ -13,11 +13,19 @@ pub mod metrics;
 pub mod reply;
 pub(crate) mod timer;
 
+use crate::config::NodeConfig;
+use crate::metadata::{BrokerId, Publisher};
 use metrics::Metrics;
 
 /// The handles that every request may need: one per node, shared by its cores.
 #[derive(Debug)]
 pub struct Broker {
+    /// This node.
+    pub id: BrokerId,
+    /// What it was told at start.
+    pub config: NodeConfig,
+    /// What the cluster has agreed on.
+    pub metadata: Publisher,
     /// Counters.
     pub metrics: Metrics,
 }
