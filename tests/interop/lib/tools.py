@@ -246,11 +246,18 @@ class Tools:
             self.suite.produce(self.suite.java, "tool-segments", 0, wanted, "none", "all", str(part))
 
 
-def printed_versions(bootstrap):
-    """{api key: (lowest, highest)} as kafka-broker-api-versions prints them."""
+def printed_rows(bootstrap):
+    """{api name: (key, lowest, highest)} as kafka-broker-api-versions prints them."""
     text = tool("kafka-broker-api-versions", "--bootstrap-server", bootstrap)
-    rows = re.findall(r"\w+\((\d+)\): (\d+)(?: to (\d+))?", text)
-    return {int(key): (int(low), int(high or low)) for key, low, high in rows}
+    rows = re.findall(r"(\w+)\((\d+)\): (\d+)(?: to (\d+))?", text)
+    # A name that the tool does not know is UNKNOWN(key).
+    return {name if name != "UNKNOWN" else f"UNKNOWN{key}": (int(key), int(low), int(high or low))
+            for name, key, low, high in rows}
+
+
+def printed_versions(bootstrap):
+    """{api key: (lowest, highest)} of the same."""
+    return {key: (low, high) for key, low, high in printed_rows(bootstrap).values()}
 
 
 def reader_properties():
