@@ -20,6 +20,7 @@ mod snappy;
 mod varint;
 mod view;
 
+pub(crate) use builder::assemble;
 pub use builder::{BatchBuilder, BuildError, EndTxnMarker, NewRecord, ProducerStamp};
 pub use check::{CheckError, LogOrder};
 pub use compression::{

@@ -24,6 +24,7 @@ pub mod producer_state;
 )]
 mod segment;
 pub mod time;
+pub mod validate;
 mod view;
 
 pub use ids::{DirectoryId, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Sequence};
