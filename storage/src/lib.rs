@@ -3,6 +3,8 @@
 #![warn(missing_docs)]
 
 pub mod batch;
+pub mod checkpoint;
+pub mod clean_shutdown;
 mod cursor;
 #[allow(dead_code, reason = "the log directory that drives it follows")]
 mod directory;
@@ -17,7 +19,10 @@ pub mod journal;
     reason = "the log directory that opens logs follows"
 )]
 pub mod log;
+pub mod meta_properties;
+pub mod partition_metadata;
 pub mod producer_state;
+mod properties;
 #[allow(
     dead_code,
     reason = "recovery, which reads segments from disk, follows"
