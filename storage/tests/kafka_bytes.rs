@@ -3,6 +3,8 @@
 //! The batches are those of `MemoryRecordsBuilder`, the snapshot is `ProducerStateManager`'s, the
 //! indexes are `OffsetIndex`'s and `TimeIndex`'s.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::time::Duration;
 
 use ottla_storage::batch::{
