@@ -5,6 +5,7 @@
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod controller;
 pub mod metadata;
 pub mod net;
 pub mod telemetry;

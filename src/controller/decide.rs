@@ -1,0 +1,140 @@
+//! Commands become facts: pure functions of the image, the command and drawn randomness.
+//!
+//! - A decision's facts apply to the image it was decided on; `driver` checks it, tests rely on it.
+//! - A user's operation is atomic and makes at most [`Settings::operation_records_max`] facts. What
+//!   the cluster itself must do (fencing) is cut into steps instead: see [`Decision::is_last`].
+
+mod brokers;
+mod configs;
+mod draw;
+mod partitions;
+mod placement;
+mod producer_ids;
+mod topics;
+
+use crate::config::{Layers, NodeConfig, StaticConfig, TopicConfig};
+use crate::controller::command::{Command, Outcome};
+use crate::metadata::record::{FEATURE, FEATURE_MAX, Record};
+use crate::metadata::{MetadataImage, TopicImage};
+
+pub use draw::Draw;
+
+/// What one user operation may make at most.
+pub const OPERATION_RECORDS_MAX: usize = 100_000;
+/// What one step of an unlimited operation makes at most.
+const STEP_RECORDS_MAX: usize = 4_096;
+
+/// The node's own settings that decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `num.partitions`.
+    pub partitions_default: i32,
+    /// `default.replication.factor`; `None` is min(3, brokers).
+    pub replication_factor_default: Option<i16>,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// Facts that one user operation may make.
+    pub operation_records_max: usize,
+    /// What was given at start: the lowest layer of topic configs.
+    pub fixed: StaticConfig,
+}
+
+impl Settings {
+    /// The settings of a node.
+    pub fn new(config: &NodeConfig) -> Self {
+        Self {
+            partitions_default: config.broker.partitions_default,
+            replication_factor_default: config.broker.replication_factor_default,
+            delete_topics: config.broker.delete_topics,
+            operation_records_max: OPERATION_RECORDS_MAX,
+            fixed: config.values.clone(),
+        }
+    }
+
+    /// A topic's configuration as the controller sees it: dynamic values of single brokers aside.
+    fn topic_config(&self, image: &MetadataImage, topic: &TopicImage) -> TopicConfig {
+        let layers = Layers {
+            topic: image.topic_overrides(topic.id()),
+            broker: None,
+            cluster: image.cluster_overrides(),
+            fixed: &self.fixed,
+        };
+        TopicConfig::resolve(&layers, topic.replication_factor())
+    }
+}
+
+/// Facts, and the answer once they are applied.
+#[derive(Clone, Debug)]
+pub struct Decision<T> {
+    /// The facts.
+    pub records: Vec<Record>,
+    /// The answer.
+    pub outcome: T,
+    /// Whether this is all. If not, the same command is decided again once these facts are applied,
+    /// and only the last outcome counts.
+    pub is_last: bool,
+}
+
+impl<T> Decision<T> {
+    const fn last(records: Vec<Record>, outcome: T) -> Self {
+        Self {
+            records,
+            outcome,
+            is_last: true,
+        }
+    }
+
+    fn map<U>(self, wrap: impl FnOnce(T) -> U) -> Decision<U> {
+        Decision {
+            records: self.records,
+            outcome: wrap(self.outcome),
+            is_last: self.is_last,
+        }
+    }
+}
+
+/// Decides one command over an image.
+pub fn decide(
+    settings: &Settings,
+    image: &MetadataImage,
+    command: &Command,
+    draw: &mut Draw,
+) -> Decision<Outcome> {
+    match command {
+        Command::CreateTopics(command) => {
+            topics::create(settings, image, command, draw).map(Outcome::CreateTopics)
+        }
+        Command::DeleteTopics(command) => {
+            topics::delete(settings, image, command).map(Outcome::DeleteTopics)
+        }
+        Command::CreatePartitions(command) => {
+            topics::add_partitions(settings, image, command, draw).map(Outcome::CreatePartitions)
+        }
+        Command::AlterConfigs(command) => {
+            configs::alter(settings, image, command).map(Outcome::AlterConfigs)
+        }
+        Command::RegisterBroker(command) => {
+            brokers::register(settings, image, command).map(Outcome::RegisterBroker)
+        }
+        Command::ChangeBroker(command) => {
+            brokers::change(settings, image, command).map(Outcome::ChangeBroker)
+        }
+        Command::AllocateProducerIds { broker, epoch } => {
+            producer_ids::allocate(image, *broker, *epoch).map(Outcome::AllocateProducerIds)
+        }
+    }
+}
+
+/// The facts that come before all others in a new cluster.
+pub fn first_records(image: &MetadataImage) -> Vec<Record> {
+    if image.feature_level() > 0 {
+        return Vec::new();
+    }
+    vec![Record::FeatureLevel {
+        name: FEATURE.to_owned(),
+        level: FEATURE_MAX,
+    }]
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

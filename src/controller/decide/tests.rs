@@ -1,0 +1,181 @@
+//! Decisions against the rules: one row per error, and every decision applies to its image.
+
+use ottla_storage::ids::DirectoryId;
+use uuid::Uuid;
+
+use super::*;
+use crate::config::{Sources, StaticConfig};
+use crate::controller::command::*;
+use crate::metadata::image::FeatureRange;
+use crate::metadata::record::{EndpointRecord, Entry};
+use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, PartitionIndex, TopicId};
+
+mod brokers;
+mod configs;
+mod topics;
+
+pub(crate) fn broker(id: i32) -> BrokerId {
+    BrokerId::from_wire(id).unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        partitions_default: 1,
+        replication_factor_default: None,
+        delete_topics: true,
+        operation_records_max: OPERATION_RECORDS_MAX,
+        fixed: StaticConfig::default(),
+    }
+}
+
+fn settings_with(pairs: &[(&str, &str)]) -> Settings {
+    let flags = pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    let fixed = StaticConfig::read(&Sources {
+        flags,
+        ..Sources::default()
+    })
+    .unwrap();
+    Settings {
+        fixed,
+        ..settings()
+    }
+}
+
+/// A first registration of a broker with one directory.
+pub(crate) fn registration(id: u8) -> RegisterBroker {
+    RegisterBroker {
+        broker: broker(i32::from(id)),
+        incarnation: Incarnation(Uuid::from_bytes([id; 16])),
+        previous_epoch: None,
+        endpoints: vec![EndpointRecord {
+            listener: "PLAINTEXT".to_owned(),
+            host: "localhost".to_owned(),
+            port: 9092,
+            security_protocol: 0,
+        }],
+        rack: None,
+        directories: vec![DirectoryId::new(Uuid::from_bytes([0x80 | id; 16]))],
+        feature: FeatureRange { min: 1, max: 1 },
+        is_old_incarnation_alive: false,
+    }
+}
+
+/// An image under test: every decision is applied, as an entry of its own.
+struct World {
+    settings: Settings,
+    image: MetadataImage,
+    draw: Draw,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let mut world = Self {
+            settings,
+            image: MetadataImage::default(),
+            draw: Draw::new(1),
+        };
+        world.apply(first_records(&world.image));
+        world
+    }
+
+    /// With brokers 1 to `count`, all let in.
+    fn with_brokers(settings: Settings, count: u8) -> Self {
+        let mut world = Self::new(settings);
+        for id in 1..=count {
+            world.join(registration(id));
+        }
+        world
+    }
+
+    fn apply(&mut self, records: Vec<Record>) {
+        let entry = Entry {
+            decided_on: self.image.version().0,
+            records,
+        };
+        let entry = Entry::decode(&entry.encode().unwrap()).unwrap();
+        let outcome = self.image.apply(&entry);
+        assert_eq!(outcome.rejection, None);
+        self.image = outcome.image;
+    }
+
+    /// Decides and applies, step by step.
+    fn run(&mut self, command: Command) -> Outcome {
+        loop {
+            let decision = decide(&self.settings, &self.image, &command, &mut self.draw);
+            self.apply(decision.records);
+            if decision.is_last {
+                return decision.outcome;
+            }
+        }
+    }
+
+    fn register(&mut self, command: RegisterBroker) -> Result<BrokerEpoch, RegisterError> {
+        match self.run(Command::RegisterBroker(command)) {
+            Outcome::RegisterBroker(outcome) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn change(&mut self, id: u8, to: BrokerState) {
+        let broker = broker(i32::from(id));
+        let epoch = self.image.brokers().find(broker).unwrap().epoch;
+        let outcome = self.run(Command::ChangeBroker(ChangeBroker { broker, epoch, to }));
+        assert_eq!(outcome, Outcome::ChangeBroker(Ok(())));
+    }
+
+    fn join(&mut self, command: RegisterBroker) {
+        let id = u8::try_from(command.broker.get()).unwrap();
+        self.register(command).unwrap();
+        self.change(id, BrokerState::Unfenced);
+    }
+
+    fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<CreatedTopic, CreateTopicError>> {
+        match self.run(Command::CreateTopics(CreateTopics {
+            topics,
+            validate_only: false,
+        })) {
+            Outcome::CreateTopics(outcome) => outcome,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn create_one(&mut self, topic: NewTopic) -> Result<CreatedTopic, CreateTopicError> {
+        self.create(vec![topic]).remove(0)
+    }
+
+    fn topic(&self, name: &str) -> &TopicImage {
+        self.image.topics().by_name(name).unwrap()
+    }
+
+    fn partition(&self, name: &str, index: i32) -> &crate::metadata::PartitionImage {
+        self.topic(name)
+            .partition(PartitionIndex::from_wire(index).unwrap())
+            .unwrap()
+    }
+}
+
+fn topic(name: &str) -> NewTopic {
+    CreateTopics::with_defaults(name).topics.remove(0)
+}
+
+fn sized(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
+    NewTopic {
+        partitions,
+        replication_factor,
+        ..topic(name)
+    }
+}
+
+fn ids(raw: &[i32]) -> Vec<BrokerId> {
+    raw.iter().map(|id| broker(*id)).collect()
+}
+
+#[test]
+fn the_feature_level_is_written_once() {
+    let world = World::new(settings());
+    assert_eq!(world.image.feature_level(), FEATURE_MAX);
+    assert!(first_records(&world.image).is_empty());
+}

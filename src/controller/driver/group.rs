@@ -1,0 +1,167 @@
+//! A group of commands under decision: pure, the driver around it waits and proposes.
+
+use std::collections::BTreeSet;
+
+use crate::controller::decide::{Draw, Settings, decide};
+use crate::controller::driver::GROUP_SIZE_MAX;
+use crate::controller::handle::ControllerError;
+use crate::controller::{Command, Outcome};
+use crate::metadata::record::{PartitionChange, PartitionState, Record};
+use crate::metadata::{BrokerId, MetadataImage};
+
+/// What was decided about one command.
+#[derive(Debug)]
+pub(super) enum Decided {
+    /// Its answer, once the group's facts are applied.
+    Last(Result<Outcome, ControllerError>),
+    /// Its first facts: it is decided again once they are applied.
+    Step,
+}
+
+/// A group that takes no more commands.
+#[derive(Debug)]
+pub(super) struct DecidedGroup {
+    /// The facts of all commands.
+    pub(super) records: Vec<Record>,
+    /// One per command, in order.
+    pub(super) decisions: Vec<Decided>,
+}
+
+/// A group that grows.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    settings: &'a Settings,
+    draw: &'a mut Draw,
+    /// The applied image plus the facts so far.
+    so_far: MetadataImage,
+    records: Vec<Record>,
+    decisions: Vec<Decided>,
+    size: usize,
+    registered: BTreeSet<BrokerId>,
+}
+
+/// Whether a command goes before bulk work.
+pub(super) const fn is_urgent(command: &Command) -> bool {
+    match command {
+        Command::RegisterBroker(_)
+        | Command::ChangeBroker(_)
+        | Command::AllocateProducerIds { .. } => true,
+        Command::CreateTopics(_)
+        | Command::DeleteTopics(_)
+        | Command::CreatePartitions(_)
+        | Command::AlterConfigs(_) => false,
+    }
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(settings: &'a Settings, image: &MetadataImage, draw: &'a mut Draw) -> Self {
+        Self {
+            settings,
+            draw,
+            so_far: image.clone(),
+            records: Vec::new(),
+            decisions: Vec::new(),
+            size: 0,
+            registered: BTreeSet::new(),
+        }
+    }
+
+    /// Decides one more command, or says that it belongs to the next group.
+    pub(super) fn add(&mut self, command: &Command) -> bool {
+        if matches!(self.decisions.last(), Some(Decided::Step)) {
+            return false;
+        }
+        // Two registrations of one broker in a group would have one "registered at" between them.
+        if let Command::RegisterBroker(register) = command
+            && !self.registered.insert(register.broker)
+        {
+            return false;
+        }
+        let decision = decide(self.settings, &self.so_far, command, self.draw);
+        let size = decision.records.iter().map(estimated_size).sum::<usize>();
+        if !self.decisions.is_empty() && self.size.saturating_add(size) > GROUP_SIZE_MAX {
+            return false;
+        }
+        let mut next = self.so_far.clone();
+        if let Err(rejection) = next.apply_records(&decision.records) {
+            tracing::error!(%rejection, ?command, "a decision does not apply");
+            self.decisions
+                .push(Decided::Last(Err(ControllerError::Internal)));
+            return true;
+        }
+        self.so_far = next;
+        self.size += size;
+        self.records.extend(decision.records);
+        self.decisions.push(if decision.is_last {
+            Decided::Last(Ok(decision.outcome))
+        } else {
+            Decided::Step
+        });
+        true
+    }
+
+    pub(super) fn decided(self) -> DecidedGroup {
+        DecidedGroup {
+            records: self.records,
+            decisions: self.decisions,
+        }
+    }
+}
+
+/// About how many bytes a fact makes in an entry.
+fn estimated_size(record: &Record) -> usize {
+    // Every fact takes the room of the largest one; texts and lists come on top.
+    const FIXED: usize = 112;
+    let variable = match record {
+        Record::FeatureLevel { name, .. } | Record::Topic { name, .. } => name.len(),
+        Record::BrokerRegistration(registration) => {
+            let endpoints = registration.endpoints.iter();
+            let endpoints = endpoints.map(|each| 24 + each.listener.len() + each.host.len());
+            endpoints.sum::<usize>()
+                + registration.directories.len() * 16
+                + registration.rack.as_ref().map_or(0, String::len)
+        }
+        Record::BrokerChange(change) => change
+            .directories
+            .as_ref()
+            .map_or(0, |dirs| dirs.len() * 16),
+        Record::Partition { state, .. } => state_size(state),
+        Record::PartitionChange(change) => change_size(change),
+        Record::Config { key, value, .. } => key.len() + value.as_ref().map_or(0, String::len),
+        Record::BrokerRemoval { .. } | Record::TopicRemoval { .. } | Record::ProducerIds { .. } => {
+            0
+        }
+    };
+    FIXED + variable
+}
+
+fn state_size(state: &PartitionState) -> usize {
+    let lists = [
+        &state.replicas,
+        &state.isr,
+        &state.elr,
+        &state.last_known_elr,
+        &state.adding,
+        &state.removing,
+    ];
+    lists.iter().map(|list| list.len() * 4).sum::<usize>() + state.directories.len() * 16
+}
+
+fn change_size(change: &PartitionChange) -> usize {
+    let lists = [
+        &change.replicas,
+        &change.isr,
+        &change.elr,
+        &change.last_known_elr,
+        &change.adding,
+        &change.removing,
+    ];
+    lists
+        .iter()
+        .map(|list| list.as_ref().map_or(0, |list| list.len() * 4))
+        .sum::<usize>()
+        + change
+            .directories
+            .as_ref()
+            .map_or(0, |dirs| dirs.len() * 16)
+}
