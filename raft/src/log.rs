@@ -15,4 +15,7 @@ mod segment;
 mod store;
 mod writer;
 
+#[cfg(test)]
+mod suite_tests;
+
 pub(crate) use store::LogStore;

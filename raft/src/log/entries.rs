@@ -25,6 +25,14 @@ pub(super) struct Entries {
     slots: VecDeque<Slot>,
 }
 
+/// What the log has at an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Purged,
+    Held,
+    Free,
+}
+
 /// An entry that does not continue the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("entry {found} does not follow {expected}")]
@@ -96,8 +104,24 @@ impl Entries {
             .unwrap_or(usize::MAX)
             .min(self.slots.len());
         self.slots.drain(..gone);
-        self.first = upto.index + 1;
+        self.first = if self.slots.is_empty() {
+            upto.index + 1
+        } else {
+            // The log may have begun behind what is purged.
+            self.first.max(upto.index + 1)
+        };
         self.purged = Some(upto);
+    }
+
+    /// Whether the log already tells of what was at `index`: by a snapshot, or by an entry.
+    pub(super) fn standing(&self, index: u64) -> Standing {
+        if self.purged.is_some_and(|purged| index <= purged.index) {
+            Standing::Purged
+        } else if !self.slots.is_empty() && index < self.end() {
+            Standing::Held
+        } else {
+            Standing::Free
+        }
     }
 
     /// The slots of those entries in `range` that are held.

@@ -13,7 +13,7 @@ use openraft::storage::RaftLogStorage;
 use openraft::{EntryPayload, LogState, OptionalSend, RaftLogReader};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::entries::Entries;
+use super::entries::{Entries, Gap, Standing};
 use super::recovery;
 use super::writer::{Done, Job, Op, Writer};
 use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
@@ -67,6 +67,27 @@ impl State {
             committed,
             is_committed_pending: false,
         };
+    }
+
+    fn append(&mut self, id: LogIdRecord, archive: Bytes, ops: &mut Vec<Op>) -> Result<(), Gap> {
+        match self.entries.standing(id.index) {
+            // A snapshot covers it: it is committed, and nobody will read it here.
+            Standing::Purged => return Ok(()),
+            // openraft truncates first; that a new entry replaces the old ones holds regardless.
+            Standing::Held => ops.push(self.truncate(id.index)),
+            Standing::Free => {}
+        }
+        self.entries.append(id, archive.clone())?;
+        ops.push(Op::Entry { id, archive });
+        Ok(())
+    }
+
+    fn truncate(&mut self, since: u64) -> Op {
+        self.entries.truncate(since);
+        Op::Truncate {
+            since,
+            last: self.entries.last(),
+        }
     }
 
     pub(super) fn take_committed(&mut self) -> Option<LogIdRecord> {
@@ -330,25 +351,18 @@ impl RaftLogStorage<Types> for LogStore {
             let id = record.id;
             let appended = self
                 .shared
-                .with_state(|state| state.entries.append(id, archive.clone()));
+                .with_state(|state| state.append(id, archive, &mut ops));
             appended.map_err(|gap| engine::write_error(&gap))?;
-            ops.push(Op::Entry { id, archive });
         }
         let submitted = self.submit(ops, Done::Append(callback)).await;
         submitted.map_err(|error| engine::write_error(&error))
     }
 
     async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
-        let since = since.index;
-        let last = self.shared.with_state(|state| {
-            state.entries.truncate(since);
-            state.entries.last()
-        });
+        let op = self.shared.with_state(|state| state.truncate(since.index));
         // Nobody waits: what is appended next follows it in the stream, so the two are durable in
         // this order or not at all.
-        let submitted = self
-            .submit(vec![Op::Truncate { since, last }], Done::Nobody)
-            .await;
+        let submitted = self.submit(vec![op], Done::Nobody).await;
         submitted.map_err(|error| engine::write_error(&error))
     }
 

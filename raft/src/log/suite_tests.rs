@@ -1,0 +1,58 @@
+//! openraft's own storage suite on the log and the state machine, over real files.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use openraft::testing::{StoreBuilder, Suite};
+
+use super::LogStore;
+use crate::config::{IoMode, RaftConfig};
+use crate::engine::{StorageError, Types};
+use crate::fs::{Fs, StdFs};
+use crate::machine::Machine;
+use crate::ports::StateMachine;
+use crate::snapshot::Snapshots;
+use crate::types::{ClusterId, DirectoryId, LogIndex, NodeId};
+
+#[derive(Default)]
+struct Nothing;
+
+impl StateMachine for Nothing {
+    fn apply(&mut self, _: LogIndex, _: &[u8]) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        b"nothing".to_vec()
+    }
+
+    fn restore(&mut self, _: LogIndex, state: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        if state == b"nothing" {
+            Ok(())
+        } else {
+            Err("not a snapshot of nothing".into())
+        }
+    }
+}
+
+struct OnDisk;
+
+impl StoreBuilder<Types, LogStore, Machine, tempfile::TempDir> for OnDisk {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = RaftConfig::new(ClusterId::default(), NodeId(0), DirectoryId::default());
+        // Small enough for the suite's logs to cross segments.
+        config.segment_size = 4 << 10;
+        let fs: Arc<dyn Fs> = Arc::new(StdFs);
+        let log = LogStore::open(&fs, dir.path().join("log"), &config).unwrap();
+        let path = dir.path().join("snapshots");
+        let snapshots = Snapshots::open(fs, path, IoMode::Thread).unwrap();
+        let machine = Machine::open(Box::new(Nothing), snapshots).unwrap();
+        Ok((dir, log, machine))
+    }
+}
+
+#[test]
+fn the_storage_suite_of_openraft_passes() {
+    Suite::test_all(OnDisk).unwrap();
+}
