@@ -50,6 +50,8 @@ struct Faults {
     /// Bytes by which files may still grow.
     space_left: Option<u64>,
     are_syncs_held: bool,
+    /// Changes until the power goes, and the seed of what it leaves.
+    crash_in: Option<(u64, u64)>,
 }
 
 /// What happened on the disk so far. A test that shows a zero where it expected faults shows little.
@@ -86,15 +88,19 @@ impl SimDisk {
 
     /// A power cut: what was pending is kept, dropped or torn as the seed says.
     pub fn crash(&self, seed: u64) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        state.boot += 1;
-        state.counts.crashes += 1;
-        state.faults = Faults::default();
-        let (lost, torn) = state.image.crash(&mut Rng::new(seed));
-        state.counts.lost += lost;
-        state.counts.torn += torn;
+        self.lock().crash(seed);
         self.0.released.notify_all();
+    }
+
+    /// A power cut in the middle of things: after so many more changes (writes, syncs, names), the
+    /// last of which may be cut through itself. A crash or a kill before that calls it off.
+    pub fn crash_in(&self, changes: u64, seed: u64) {
+        self.lock().faults.crash_in = Some((changes, seed));
+    }
+
+    /// Calls off a power cut that was to come.
+    pub fn call_off_crash(&self) {
+        self.lock().faults.crash_in = None;
     }
 
     /// A process ends without the power going: handles die, the live image stays.
@@ -178,6 +184,33 @@ impl SimDisk {
     }
 }
 
+impl State {
+    fn crash(&mut self, seed: u64) {
+        self.boot += 1;
+        self.counts.crashes += 1;
+        self.faults = Faults::default();
+        let (lost, torn) = self.image.crash(&mut Rng::new(seed));
+        self.counts.lost += lost;
+        self.counts.torn += torn;
+    }
+
+    /// Counts a change down; an error if the power went with it.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.faults.crash_in {
+            None => Ok(()),
+            Some((changes, _)) if *changes > 0 => {
+                *changes -= 1;
+                Ok(())
+            }
+            Some((_, seed)) => {
+                let seed = *seed;
+                self.crash(seed);
+                Err(power_is_off())
+            }
+        }
+    }
+}
+
 /// One process's view of a [`SimDisk`].
 #[derive(Clone, Debug)]
 pub struct SimFs {
@@ -221,6 +254,7 @@ impl SimFs {
             state.faults.failing_syncs -= 1;
             return Err(io::Error::other("simulated failure of a sync"));
         }
+        state.change()?;
         Ok(state)
     }
 
@@ -276,7 +310,7 @@ impl SimFs {
             inode,
         };
         state.image.apply_live(op);
-        Ok(())
+        state.change()
     }
 
     /// Removes a file's name.
@@ -375,6 +409,7 @@ impl SimFile {
         state.counts.writes += 1;
         let kept = bytes.get(..count).unwrap_or_default().to_vec();
         inode.write(WriteOp::Write { start, bytes: kept });
+        state.change()?;
         Ok(count)
     }
 
@@ -388,7 +423,7 @@ impl SimFile {
             .ok_or(io::ErrorKind::NotFound)?;
         let size = usize::try_from(size).map_err(|_| io::ErrorKind::InvalidInput)?;
         inode.write(WriteOp::SetSize(size));
-        Ok(())
+        state.change()
     }
 
     /// Makes the content durable.

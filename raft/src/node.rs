@@ -82,9 +82,10 @@ impl Raft {
         }
         engine::seed_this_thread(config.seed);
         let snapshots = Snapshots::open(Arc::clone(&fs), dir.join("snapshots"), config.io)?;
+        let coverage = snapshots.coverage();
         let machine = Machine::open(Box::new(machine), snapshots)?;
         let applied = machine.applied();
-        let log = LogStore::open(&fs, dir.join("log"), &config)?;
+        let log = LogStore::open(&fs, dir.join("log"), &config, Some(coverage))?;
         let contacts = Arc::new(Contacts::default());
         let network = Network {
             transport,

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use crate::archive::{self, SnapshotRecord};
 use crate::config::IoMode;
 use crate::cursor::Cursor;
@@ -100,6 +102,14 @@ struct Inner {
     io: IoMode,
     /// Held while a file is written: one writer at a time.
     current: Mutex<Option<Current>>,
+    coverage: watch::Sender<Coverage>,
+}
+
+/// How far the log is covered by a durable snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Coverage {
+    pub(crate) last: Option<u64>,
+    pub(crate) has_failed: bool,
 }
 
 /// The newest snapshot.
@@ -120,13 +130,16 @@ impl Current {
 
 impl Snapshots {
     pub(crate) fn open(fs: Arc<dyn Fs>, dir: PathBuf, io: IoMode) -> Result<Self, StartError> {
+        let coverage = watch::Sender::default();
         let inner = Inner {
             fs,
             dir,
             io,
             current: Mutex::default(),
+            coverage,
         };
         let current = inner.load()?;
+        inner.cover(current.as_ref());
         *inner.lock() = current;
         Ok(Self(Arc::new(inner)))
     }
@@ -135,13 +148,18 @@ impl Snapshots {
         self.0.lock().clone()
     }
 
+    /// Changes when a snapshot has become durable, or could not.
+    pub(crate) fn coverage(&self) -> watch::Receiver<Coverage> {
+        self.0.coverage.subscribe()
+    }
+
     /// Makes a snapshot durable. An older one than the current is dropped.
     pub(crate) async fn save(&self, meta: SnapshotMeta, state: Vec<u8>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        match self.0.io {
+        let saved = match self.0.io {
             IoMode::Thread => {
                 let saved = tokio::task::spawn_blocking(move || inner.save(meta, &state)).await;
-                saved.map_err(io::Error::other)?
+                saved.map_err(io::Error::other).flatten()
             }
             IoMode::Task { delay_max } => {
                 let delay_max = u64::try_from(delay_max.as_micros()).unwrap_or(u64::MAX);
@@ -149,7 +167,13 @@ impl Snapshots {
                 tokio::time::sleep(delay).await;
                 inner.save(meta, &state)
             }
+        };
+        if saved.is_err() {
+            self.0
+                .coverage
+                .send_modify(|coverage| coverage.has_failed = true);
         }
+        saved
     }
 }
 
@@ -242,12 +266,21 @@ impl Inner {
             path,
             content,
         };
-        if let Some(old) = current.replace(new.clone())
-            && old.path != new.path
+        self.cover(Some(&new));
+        let path = new.path.clone();
+        if let Some(old) = current.replace(new)
+            && old.path != path
         {
             self.fs.remove(&old.path)?;
         }
         Ok(())
+    }
+
+    fn cover(&self, current: Option<&Current>) {
+        let last = current
+            .and_then(|current| current.meta.last_log_id)
+            .map(|id| id.index);
+        self.coverage.send_modify(|coverage| coverage.last = last);
     }
 
     fn map(&self, path: &Path) -> io::Result<Mapping> {

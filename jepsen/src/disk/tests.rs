@@ -119,3 +119,17 @@ fn held_syncs_wait_for_their_release() {
     disk.release_syncs();
     thread.join().unwrap().unwrap();
 }
+
+#[test]
+fn the_power_can_go_in_the_middle_of_things() {
+    for changes in 0..6 {
+        let (disk, file) = disk_with(b"a");
+        disk.crash_in(changes, changes);
+        let done = (0..6_u64)
+            .take_while(|_| file.write_some_at(0, b"b").is_ok())
+            .count();
+        assert_eq!(done as u64, changes);
+        assert_eq!(disk.counts().crashes, 1);
+        assert!(file.sync().is_err());
+    }
+}

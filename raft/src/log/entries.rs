@@ -94,6 +94,18 @@ impl Entries {
             .truncate(usize::try_from(keep).unwrap_or(usize::MAX));
     }
 
+    /// As [`Entries::truncate`], in a replay: `since` may lie in segments that were removed since,
+    /// because a purge that is yet to come covers them.
+    pub(super) fn replay_truncate(&mut self, since: u64) {
+        self.truncate(since);
+        if self.purged.is_some_and(|purged| purged.index >= since) {
+            // Its term went with the segment; the purge will name the one that counts.
+            self.purged = since
+                .checked_sub(1)
+                .map(|index| LogIdRecord { term: 0, index });
+        }
+    }
+
     /// Drops the entries up to `upto`, which may lie beyond the last one.
     pub(super) fn purge(&mut self, upto: LogIdRecord) {
         if self.purged.is_some_and(|purged| purged.index >= upto.index) {

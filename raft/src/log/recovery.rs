@@ -198,7 +198,7 @@ impl Replay {
             }
             Content::Vote(vote) => self.vote = Some(*vote),
             Content::Committed(id) => self.committed = Some(*id),
-            Content::Truncate(since) => self.entries.truncate(*since),
+            Content::Truncate(since) => self.entries.replay_truncate(*since),
             Content::Purge(upto) => {
                 self.entries.purge(*upto);
                 self.purged = Some(*upto);

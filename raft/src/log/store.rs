@@ -21,6 +21,8 @@ use crate::config::RaftConfig;
 use crate::engine::{self, Entry, LogFlushed, LogId, StorageError, Types, Vote};
 use crate::error::{Fatal, StartError};
 use crate::fs::Fs;
+use crate::snapshot::Coverage;
+use crate::types::NodeId;
 
 /// Bytes of entries that one call to a follower carries at most, but always one entry.
 const READ_SIZE_MAX: usize = 1 << 20;
@@ -35,6 +37,8 @@ pub(crate) struct LogStore {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
     is_flush_due: Arc<AtomicBool>,
+    /// Set when entries may only go once a snapshot covers them.
+    coverage: Option<watch::Receiver<Coverage>>,
 }
 
 pub(super) struct Shared {
@@ -52,6 +56,8 @@ pub(super) struct State {
     vote: Option<VoteRecord>,
     committed: Option<LogIdRecord>,
     is_committed_pending: bool,
+    /// Truncations that wait for what comes after them.
+    truncations: Vec<Op>,
 }
 
 impl State {
@@ -65,7 +71,7 @@ impl State {
             entries,
             vote,
             committed,
-            is_committed_pending: false,
+            ..Self::default()
         };
     }
 
@@ -130,8 +136,12 @@ impl LogStore {
         fs: &Arc<dyn Fs>,
         dir: PathBuf,
         config: &RaftConfig,
+        coverage: Option<watch::Receiver<Coverage>>,
     ) -> Result<Self, StartError> {
-        let recovered = recovery::open(&**fs, &dir, config.segment_size)?;
+        let mut recovered = recovery::open(&**fs, &dir, config.segment_size)?;
+        recovered.vote = recovered
+            .vote
+            .map(|vote| without_leadership(vote, config.node));
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             is_full: AtomicBool::new(false),
@@ -158,6 +168,7 @@ impl LogStore {
             shared,
             queue,
             is_flush_due: Arc::default(),
+            coverage,
         })
     }
 
@@ -205,8 +216,14 @@ impl LogStore {
             .map(|id| id.index)
     }
 
-    async fn submit(&self, ops: Vec<Op>, done: Done) -> io::Result<()> {
+    async fn submit(&self, mut ops: Vec<Op>, done: Done) -> io::Result<()> {
         self.shared.failure()?;
+        if !ops.is_empty() {
+            let truncations = self
+                .shared
+                .with_state(|state| std::mem::take(&mut state.truncations));
+            ops.splice(..0, truncations);
+        }
         let job = Job { ops, done };
         self.queue
             .send(job)
@@ -219,6 +236,20 @@ impl LogStore {
         self.submit(ops, Done::Reply(reply)).await?;
         done.await
             .map_err(|_| io::Error::other("the log's writer is gone"))?
+    }
+
+    async fn wait_for_coverage(&mut self, index: u64) -> io::Result<()> {
+        let Some(coverage) = &mut self.coverage else {
+            return Ok(());
+        };
+        let covered = coverage
+            .wait_for(|coverage| coverage.has_failed || coverage.last >= Some(index))
+            .await
+            .map_err(|_| io::Error::other("the state machine is gone"))?;
+        if covered.has_failed {
+            return Err(io::Error::other("a snapshot could not be written"));
+        }
+        Ok(())
     }
 
     fn flush_soon(&self) {
@@ -262,6 +293,17 @@ impl LogStore {
             entry.ok_or_else(|| io::ErrorKind::InvalidData.into())
         });
         entries.collect()
+    }
+}
+
+/// A leader that restarts is a follower: it has forgotten how far it had committed, so a barrier in
+/// its old term would miss commands that it acknowledged itself (Q3). openraft would have it lead on
+/// in the same term. That a majority had granted the vote is safe to forget: who was voted for stays.
+fn without_leadership(vote: VoteRecord, node: NodeId) -> VoteRecord {
+    let is_own = vote.voted_for == Some(node.0);
+    VoteRecord {
+        is_committed: vote.is_committed && !is_own,
+        ..vote
     }
 }
 
@@ -360,14 +402,21 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
         let op = self.shared.with_state(|state| state.truncate(since.index));
-        // Nobody waits: what is appended next follows it in the stream, so the two are durable in
-        // this order or not at all.
-        let submitted = self.submit(vec![op], Done::Nobody).await;
-        submitted.map_err(|error| engine::write_error(&error))
+        // Nobody waits, and nothing is written yet: openraft truncates before it installs a snapshot
+        // that replaces the entries, and a power cut in between must leave them, because this node
+        // has acknowledged them. Whatever is written next takes the truncation along.
+        self.shared.with_state(|state| state.truncations.push(op));
+        self.shared
+            .failure()
+            .map_err(|error| engine::write_error(&error))
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
         let upto = LogIdRecord::from(upto);
+        // openraft purges while a snapshot that it received is still on its way to disk.
+        self.wait_for_coverage(upto.index)
+            .await
+            .map_err(|error| engine::write_error(&error))?;
         self.shared.with_state(|state| state.entries.purge(upto));
         let submitted = self.submit(vec![Op::Purge(upto)], Done::Nobody).await;
         submitted.map_err(|error| engine::write_error(&error))

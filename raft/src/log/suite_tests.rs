@@ -44,7 +44,7 @@ impl StoreBuilder<Types, LogStore, Machine, tempfile::TempDir> for OnDisk {
         // Small enough for the suite's logs to cross segments.
         config.segment_size = 4 << 10;
         let fs: Arc<dyn Fs> = Arc::new(StdFs);
-        let log = LogStore::open(&fs, dir.path().join("log"), &config).unwrap();
+        let log = LogStore::open(&fs, dir.path().join("log"), &config, None).unwrap();
         let path = dir.path().join("snapshots");
         let snapshots = Snapshots::open(fs, path, IoMode::Thread).unwrap();
         let machine = Machine::open(Box::new(Nothing), snapshots).unwrap();
