@@ -2,6 +2,7 @@
 its red reason. Nothing here trusts the client under test: what it wrote is read by another one, what it reads was
 written by another one."""
 
+import random
 import re
 import time
 
@@ -192,6 +193,52 @@ def idempotent(suite, client, _):
     check(len(ids) == 2 and min(ids) >= 0, f"two producers stored the producer ids {ids}")
 
 
+def auto_create(suite, client, _):
+    """Producing to a topic that is not there makes it, with the broker's number of partitions."""
+    topic = f"{client.name}-auto"
+    wanted = records.make(topic, 20, client.can)
+    suite.produce(client, topic, 0, wanted, "none", "all", "auto")
+    suite.expect(suite.judge(client), topic, 0, wanted)
+    same(1, len(describe(suite.judge(client), topic)), "partitions")
+
+
+def too_large(suite, client, _):
+    """A batch above max.message.bytes is refused; what came before and after it is kept."""
+    topic, judge = f"{client.name}-large", suite.judge(client)
+    create(judge, topic, 1, **{"max.message.bytes": "20000"})
+    small = records.make(topic, 10, client.can)
+    large = [{**small[0], "v": records.encode(random.Random(topic).randbytes(60_000))}]
+    suite.produce(client, topic, 0, small, "none", "all", "before")
+    refusal(lambda: suite.produce(client, topic, 0, large, "none", "all", "large"), r"(?i)large|size|bytes")
+    suite.produce(client, topic, 0, small, "none", "all", "after")
+    suite.expect(judge, topic, 0, small + small)
+
+
+def recompress(suite, client, _):
+    """compression.type=gzip: whatever comes is stored as gzip, and reads as it was produced."""
+    topic, judge = f"{client.name}-recompressed", suite.judge(client)
+    create(judge, topic, 1, **{"compression.type": "gzip"})
+    wanted = []
+    for codec in ("none", "zstd", "gzip"):
+        part = records.make(f"{topic}-{codec}", 60, client.can)
+        suite.produce(client, topic, 0, part, codec, "all", codec, idempotent=True)
+        wanted += part
+    suite.expect(judge, topic, 0, wanted)
+    stored = {batch[1] for batch in segments.batches(suite.broker.data, topic, 0)}
+    same({"gzip"}, stored, "codecs stored")
+
+
+def append_time(suite, client, _):
+    """message.timestamp.type=LogAppendTime: the broker's time is what is read, whatever the producer said."""
+    topic, judge = f"{client.name}-appended", suite.judge(client)
+    create(judge, topic, 1, **{"message.timestamp.type": "LogAppendTime"})
+    wanted = [{**record, "t": None} for record in records.make(topic, 60, client.can)]
+    for part, codec in enumerate(("none", "lz4")):
+        some = wanted[part * 30:part * 30 + 30]
+        suite.produce(client, topic, 0, [{**record, "t": records.FIRST_TIME} for record in some], codec, "all", codec)
+    suite.expect(judge, topic, 0, wanted)
+
+
 def list_offsets(suite, client, _):
     topic, wanted = suite.reference[suite.source(client), "none"]
     at = records.FIRST_TIME + 61_500
@@ -336,6 +383,10 @@ OPERATIONS = {
     "from offset": from_offset,
     "by timestamp": by_timestamp,
     "idempotent": idempotent,
+    "auto create": auto_create,
+    "too large": too_large,
+    "recompress": recompress,
+    "append time": append_time,
     "list offsets": list_offsets,
     "list offsets max": list_offsets_max,
     "delete records": delete_records,

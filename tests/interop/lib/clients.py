@@ -11,6 +11,7 @@ from broker import HERE, KIND, WORK
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 READS = [f"consume {codec}" for codec in CODECS] + ["from offset", "by timestamp"]
+STORES = ["idempotent", "auto create", "too large", "recompress", "append time"]
 WRITES = [f"produce {codec}" for codec in CODECS]
 
 
@@ -80,24 +81,27 @@ def drivers():
     source = HERE / "clients"
     return [
         Client("java", [*jvm, f"{WORK}/java/classes:{WORK}/java/libs/*", "ottla.interop.Driver"],
-               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "log dirs", "quorum",
+               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "log dirs", "quorum",
                                          "broker configs"]),
         Client("librdkafka", [str(WORK / "rust" / "release" / "ottla-interop"), "driver", "--bootstrap"],
-               ADMIN + WRITES + READS + ["idempotent", "legacy alter"]),
+               ADMIN + WRITES + READS + STORES + ["legacy alter"]),
         Client("confluent-py", [python, str(source / "python" / "confluent_driver.py")],
-               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter"]),
+               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter"]),
         Client("franz-go", [str(WORK / "go" / "interop"), "franz"],
-               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter", "log dirs",
+               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter", "log dirs",
                                          "api versions"]),
+        # The request versions of 2018: what a client sends that was never told of a newer broker.
+        Client("sarama-2.1", [str(WORK / "go" / "interop"), "sarama-2.1"],
+               ADMIN + WRITES + READS + STORES + ["legacy alter", "log dirs"]),
         Client("sarama", [str(WORK / "go" / "interop"), "sarama"],
-               ADMIN + WRITES + READS + ["idempotent", "alter configs", "legacy alter", "log dirs"]),
+               ADMIN + WRITES + READS + STORES + ["alter configs", "legacy alter", "log dirs"]),
         # kafka-python 3.0 refuses API keys that are newer than itself, as Kafka 4.4 has them.
         Client("kafka-python", [python, str(source / "python" / "kafka_python_driver.py")],
-               ADMIN + WRITES + READS + ["idempotent", "list offsets max", "alter configs", "legacy alter", "log dirs",
+               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter", "log dirs",
                                          "quorum", *(["api versions"] if KIND != "kafka" else [])],
                can=records.ALL - {"null_header", "null_both"}),
         Client("kafkajs", ["node", str(source / "node" / "driver.js")],
-               ADMIN + WRITES + ["idempotent", "legacy alter"],
+               ADMIN + WRITES + STORES + ["legacy alter"],
                can=records.ALL - {"null_header", "repeated_header"},
                env={"NODE_PATH": str(WORK / "node" / "node_modules")}),
     ]

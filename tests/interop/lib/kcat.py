@@ -14,7 +14,7 @@ KEY = "|"  # Between key and value; no record has it.
 
 class Kcat(Client):
     def __init__(self, broker):
-        super().__init__("kcat", ["kcat"], ["metadata", "list offsets", "idempotent", *WRITES, *READS],
+        super().__init__("kcat", ["kcat"], ["metadata", "list offsets", "idempotent", "auto create", *WRITES, *READS],
                          can=frozenset({"null_key", "null_value", "one_header"}))
         self.broker = broker
 

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/IBM/sarama"
 )
 
 // request holds every field that any operation has.
@@ -42,7 +44,7 @@ type driver interface {
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: interop franz|sarama BOOTSTRAP")
+		fmt.Fprintln(os.Stderr, "usage: interop franz|sarama|sarama-2.1 BOOTSTRAP")
 		os.Exit(2)
 	}
 	var d driver
@@ -51,7 +53,9 @@ func main() {
 	case "franz":
 		d, err = newFranz(os.Args[2])
 	case "sarama":
-		d, err = newSarama(os.Args[2])
+		d, err = newSarama(os.Args[2], sarama.MaxVersion)
+	case "sarama-2.1":
+		d, err = newSarama(os.Args[2], sarama.V2_1_0_0)
 	default:
 		err = fmt.Errorf("unknown client %q", os.Args[1])
 	}

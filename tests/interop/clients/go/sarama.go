@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,13 +11,14 @@ import (
 
 type saramaDriver struct {
 	bootstrap []string
+	version   sarama.KafkaVersion
 	client    sarama.Client
 	admin     sarama.ClusterAdmin
 }
 
-func saramaConfig() *sarama.Config {
+func saramaConfig(version sarama.KafkaVersion) *sarama.Config {
 	config := sarama.NewConfig()
-	config.Version = sarama.MaxVersion
+	config.Version = version
 	config.ClientID = "interop-sarama"
 	config.Consumer.MaxWaitTime = 50 * time.Millisecond
 	config.Consumer.Return.Errors = true
@@ -27,19 +29,19 @@ func saramaConfig() *sarama.Config {
 	return config
 }
 
-func newSarama(bootstrap string) (*saramaDriver, error) {
-	client, err := sarama.NewClient([]string{bootstrap}, saramaConfig())
+func newSarama(bootstrap string, version sarama.KafkaVersion) (*saramaDriver, error) {
+	client, err := sarama.NewClient([]string{bootstrap}, saramaConfig(version))
 	if err != nil {
 		return nil, err
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
-	return &saramaDriver{[]string{bootstrap}, client, admin}, err
+	return &saramaDriver{[]string{bootstrap}, version, client, admin}, err
 }
 
 func (s *saramaDriver) do(r request) (answer, error) {
 	switch r.Op {
 	case "hello":
-		return answer{"version": "sarama " + version("github.com/IBM/sarama")}, nil
+		return answer{"version": "sarama " + version("github.com/IBM/sarama") + " as of " + s.version.String()}, nil
 	case "metadata":
 		return s.metadata()
 	case "create_topic":
@@ -193,7 +195,7 @@ func (s *saramaDriver) produce(r request) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := saramaConfig()
+	config := saramaConfig(s.version)
 	config.Producer.Compression = map[string]sarama.CompressionCodec{"none": sarama.CompressionNone,
 		"gzip": sarama.CompressionGZIP, "snappy": sarama.CompressionSnappy, "lz4": sarama.CompressionLZ4,
 		"zstd": sarama.CompressionZSTD}[r.Codec]
@@ -225,6 +227,10 @@ func (s *saramaDriver) produce(r request) (answer, error) {
 		messages = append(messages, message)
 	}
 	if err := producer.SendMessages(messages); err != nil {
+		var failed sarama.ProducerErrors
+		if errors.As(err, &failed) {
+			return nil, fmt.Errorf("%w, the first: %w", err, failed[0].Err)
+		}
 		return nil, err
 	}
 	offsets := []int64{}

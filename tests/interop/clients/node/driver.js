@@ -107,7 +107,7 @@ const operations = {
     }));
     const compression = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP, snappy: CompressionTypes.Snappy,
       lz4: CompressionTypes.LZ4, zstd: CompressionTypes.ZSTD }[name];
-    const producer = kafka.producer({ idempotent, allowAutoTopicCreation: false });
+    const producer = kafka.producer({ idempotent, allowAutoTopicCreation: true });
     await producer.connect();
     try {
       const answers = await producer.send({ topic, acks: acks === 'all' ? -1 : Number(acks), compression, messages });
