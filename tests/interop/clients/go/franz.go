@@ -210,7 +210,7 @@ func (f *franz) produce(ctx context.Context, r request) (answer, error) {
 	acks := map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}[r.Acks]
 	options := []kgo.Opt{kgo.SeedBrokers(f.bootstrap), kgo.ProducerBatchCompression(codec), kgo.RequiredAcks(acks),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5 * time.Millisecond),
-		kgo.AllowAutoTopicCreation()}
+		kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(50 * time.Millisecond)}
 	if !r.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite())
 	}
