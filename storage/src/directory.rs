@@ -15,6 +15,7 @@ use crate::journal::Journal;
 use crate::segment::index_cache::IndexCache;
 use crate::time::MonoMillis;
 
+pub(crate) mod ballast;
 pub(crate) mod events;
 pub(crate) mod flush;
 pub(crate) mod queue;
@@ -24,9 +25,6 @@ pub(crate) mod watched_fs;
 use events::{Clock, DirectoryEvent, LogEvents};
 use queue::Queue;
 use watch::Watch;
-
-/// A disk that was full has room again when this much is free.
-const ROOM_BYTES: u64 = 64 << 20;
 
 /// Why a job on files stopped.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +61,7 @@ pub(crate) struct Directory {
     pub(crate) queue: Queue,
     pub(crate) watch: Arc<Watch>,
     pub(crate) indexes: Arc<IndexCache>,
+    pub(crate) ballast_bytes: u64,
     failure: OnceLock<Arc<DirectoryFailure>>,
     is_full: AtomicBool,
 }
@@ -89,6 +88,7 @@ pub(crate) struct Parts {
     pub(crate) watch: Arc<Watch>,
     pub(crate) queue_capacity: usize,
     pub(crate) mapped_indexes_max: usize,
+    pub(crate) ballast_bytes: u64,
 }
 
 impl Directory {
@@ -103,6 +103,7 @@ impl Directory {
             queue: Queue::new(parts.queue_capacity),
             watch: parts.watch,
             indexes: Arc::new(IndexCache::new(parts.mapped_indexes_max)),
+            ballast_bytes: parts.ballast_bytes,
             failure: OnceLock::new(),
             is_full: AtomicBool::new(false),
         }
@@ -146,6 +147,7 @@ impl Directory {
         if !self.is_full.swap(true, Ordering::AcqRel) {
             tracing::error!(path = %self.path.display(), "disk full: appends are refused until there is room");
             self.events.directory(self.id, DirectoryEvent::DiskFull);
+            self.queue.post(Box::new(ballast::heal));
         }
     }
 
@@ -154,18 +156,6 @@ impl Directory {
         if self.is_full.swap(false, Ordering::AcqRel) {
             tracing::info!(path = %self.path.display(), "there is room on the disk again");
             self.events.directory(self.id, DirectoryEvent::SpaceBack);
-        }
-    }
-
-    /// Looks whether a full disk has room again.
-    pub(crate) fn look_for_space(&self) {
-        if self.is_full()
-            && self
-                .fs
-                .space(&self.path)
-                .is_ok_and(|space| space.available >= ROOM_BYTES)
-        {
-            self.has_space_again();
         }
     }
 

@@ -6,27 +6,19 @@ pub mod batch;
 pub mod checkpoint;
 pub mod clean_shutdown;
 mod cursor;
-#[allow(dead_code, reason = "the log directory that drives it follows")]
 mod directory;
 pub mod epoch_cache;
 pub mod fs;
 pub mod ids;
 pub mod index;
 pub mod journal;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the log directory that opens logs follows"
-)]
 pub mod log;
+pub mod log_dir;
 pub mod meta_properties;
 pub mod partition_metadata;
 pub mod producer_state;
 mod properties;
-#[allow(
-    dead_code,
-    reason = "recovery, which reads segments from disk, follows"
-)]
+mod recovery;
 mod segment;
 pub mod time;
 pub mod validate;
@@ -37,5 +29,6 @@ pub use ids::{DirectoryId, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId
 pub use directory::DirectoryFailure;
 pub use directory::events::{Clock, DirectoryEvent, LogEvent, LogEvents};
 pub use directory::queue::QueueFull;
+pub use recovery::OpenError;
 pub use segment::scan::ScanError;
 pub use view::{FileRange, LogReader, LogView, ReadError, ReadLimits, TimestampHit};

@@ -43,9 +43,9 @@ pub use append::{AppendGroup, Committed, LeaderAppend, PrepareError, Prepared, W
 pub use config::{FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig};
 pub use follower::{FollowerAppend, FollowerAppendError};
 pub use retention::Removed;
-pub(crate) use shared::{EPOCH_FILE, LogShared, Opened};
+pub(crate) use shared::{EPOCH_FILE, LogShared, Opened, encode_epochs};
 pub use truncate::TruncateError;
-pub(crate) use truncate::TruncationSlot;
+pub(crate) use truncate::{TruncationSlot, observe};
 
 /// Dirty bytes after which a flush is requested whatever the configuration says.
 const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;

@@ -22,7 +22,7 @@ pub(crate) fn settle(directory: &Arc<Directory>, log: Arc<LogShared>) {
 
 fn run(directory: &Arc<Directory>, logs: Vec<Arc<LogShared>>, is_settling: bool) {
     let mut synced: Vec<(Arc<LogShared>, Arc<LogView>)> = Vec::with_capacity(logs.len());
-    for log in logs {
+    for log in logs.into_iter().filter(|log| !log.is_closed()) {
         let view = log.take_for_flush();
         let result = if directory.is_offline() {
             Err(None)

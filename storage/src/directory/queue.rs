@@ -137,6 +137,10 @@ impl Queue {
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     /// Lets the thread end when everything posted so far is done. Timers that are not due are dropped.
     pub(crate) fn close(&self) {
         let mut state = self.lock();

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::LogShared;
+use super::{LogShared, PartitionLog};
 use crate::batch::BatchView;
 use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault};
@@ -15,7 +15,7 @@ use crate::fs::read_exact_at;
 use crate::ids::Offset;
 use crate::producer_state::ProducerStates;
 use crate::segment::scan::ScanError;
-use crate::segment::{FileKind, Home, Segment};
+use crate::segment::{FileKind, Home, Segment, write_file, write_index_files};
 use crate::time::WallMillis;
 use crate::view::{LogView, ReadError};
 
@@ -82,7 +82,6 @@ pub(super) fn remove_later(
                 directory.handle(Fault::of_call(error));
             }
         }
-        directory.look_for_space();
     };
     directory.queue.at(
         directory.now().saturating_add(delay),
@@ -104,7 +103,7 @@ fn snapshots(home: &Home) -> io::Result<Vec<Offset>> {
 }
 
 /// Removes the snapshots of states that the log no longer reaches.
-pub(super) fn remove_snapshots_above(home: &Home, end: Offset) -> Result<(), Fault> {
+pub(crate) fn remove_snapshots_above(home: &Home, end: Offset) -> Result<(), Fault> {
     for offset in snapshots(home)
         .map_err(Fault::of_call)?
         .into_iter()
@@ -186,4 +185,43 @@ fn replay(view: &LogView, producers: &mut ProducerStates, from: Offset) -> Resul
     }
     producers.advance_to(view.log_end);
     Ok(())
+}
+
+impl PartitionLog {
+    /// Brings everything to stable storage, with what makes the next opening quick, and marks the log clean. On the
+    /// I/O thread, by the log's last owner.
+    pub(crate) fn close(mut self) -> Result<(), Fault> {
+        let shared = Arc::clone(&self.shared);
+        let is_ready = self.is_ready();
+        // Nobody reads any more: tails of cut segments go without asking.
+        shared.take_tails_off(true)?;
+        let view = shared.view.load_full();
+        shared.sync(&view)?;
+        if is_ready {
+            self.write_closing_files(&view)?;
+        }
+        let home = &shared.home;
+        home.fs.sync_dir(&home.dir).map_err(Fault::Sync)?;
+        shared
+            .finish_close(&view, is_ready)
+            .map_err(Fault::of_call)?;
+        shared.close();
+        Ok(())
+    }
+
+    fn write_closing_files(&mut self, view: &LogView) -> Result<(), Fault> {
+        let home = Arc::clone(&self.shared.home);
+        write_file(
+            &home,
+            view.log_end,
+            FileKind::ProducerSnapshot,
+            &self.producers.encode(),
+        )?;
+        if self.active.size > 0 {
+            // Batches were shown in order, so closing the index can not fail.
+            let _ = self.active.index.close();
+            write_index_files(&home, view.active_base(), &self.active.index)?;
+        }
+        Ok(())
+    }
 }

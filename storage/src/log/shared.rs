@@ -263,10 +263,7 @@ impl LogShared {
         if Arc::ptr_eq(&written, &view.epochs) || *written == *view.epochs {
             return Ok(());
         }
-        let mut text = format!("0\n{}\n", view.epochs.entries().len());
-        for entry in view.epochs.entries() {
-            let _ = writeln!(text, "{} {}", entry.epoch, entry.start);
-        }
+        let text = encode_epochs(&view.epochs);
         replace_file(
             &*self.home.fs,
             &self.home.dir.join(EPOCH_FILE),
@@ -316,6 +313,16 @@ impl LogShared {
         Ok(durable.flushed)
     }
 
+    /// The writer's last word: everything is on stable storage. Not clean if file work is left undone.
+    pub(crate) fn finish_close(&self, view: &LogView, is_ready: bool) -> io::Result<()> {
+        let mut durable = self.lock();
+        durable.flushed = view.log_end;
+        durable.is_dirty = !is_ready || !self.has_no_file_work();
+        let state = self.state(&durable, view, durable.is_dirty);
+        self.directory.journal.put(self.key, state)?;
+        Ok(())
+    }
+
     /// Posts a job on the log's files; [`LogShared::jobs`] counts it until it is done.
     pub(crate) fn post(
         self: &Arc<Self>,
@@ -346,4 +353,13 @@ impl LogShared {
     pub(crate) fn jobs(&self) -> usize {
         self.jobs.load(Ordering::Acquire)
     }
+}
+
+/// The text of the leader-epoch checkpoint.
+pub(crate) fn encode_epochs(epochs: &EpochCache) -> String {
+    let mut text = format!("0\n{}\n", epochs.entries().len());
+    for entry in epochs.entries() {
+        let _ = writeln!(text, "{} {}", entry.epoch, entry.start);
+    }
+    text
 }

@@ -1,0 +1,127 @@
+//! Taking logs out of a directory: deletion, and setting strangers aside.
+//!
+//! The rename is what counts: after it the log is gone, even if the process ends; the bytes go later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Done, LogDir, LogStatus, names};
+use crate::directory::queue::{Later, QueueFull};
+use crate::directory::{Directory, DirectoryFailure, Fault};
+use crate::journal::LogKey;
+use crate::log::{PartitionLog, files::ignore_missing};
+
+/// Why a log was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// The queue of the I/O thread is full: try again later.
+    #[error(transparent)]
+    Busy(#[from] QueueFull),
+    /// The log is open and was not handed over.
+    #[error("the log is open")]
+    Open,
+    /// The disk is full: try again when there is room.
+    #[error("no space left on the disk")]
+    DiskFull,
+    /// The directory is offline.
+    #[error("the directory is offline")]
+    Offline,
+}
+
+impl LogDir {
+    /// Removes a log, which is handed over if it is open. Its files go after `delay`. A log that is not there is
+    /// removed already.
+    pub fn delete(
+        &self,
+        key: LogKey,
+        log: Option<PartitionLog>,
+        delay: Duration,
+        done: Done<Result<(), RemoveError>>,
+    ) {
+        self.take_away(key, log, names::DELETE, Some(delay), done);
+    }
+
+    /// Sets a log aside that no metadata knows of. It is kept under a name that ends in `-stray`.
+    pub fn set_aside(
+        &self,
+        key: LogKey,
+        log: Option<PartitionLog>,
+        done: Done<Result<(), RemoveError>>,
+    ) {
+        self.take_away(key, log, names::STRAY, None, done);
+    }
+
+    fn take_away(
+        &self,
+        key: LogKey,
+        log: Option<PartitionLog>,
+        suffix: &'static str,
+        delay: Option<Duration>,
+        done: Done<Result<(), RemoveError>>,
+    ) {
+        if log.is_none() && matches!(self.status(key), LogStatus::Open) {
+            done(Err(RemoveError::Open));
+            return;
+        }
+        let catalog = Arc::clone(&self.catalog);
+        // Posted, not offered: the log was handed over, so there is no one left who could try again.
+        self.directory.queue.post(Box::new(move |directory| {
+            if let Some(log) = &log {
+                log.shared().close();
+            }
+            let result = rename(directory, key, suffix, delay);
+            if result.is_ok() {
+                catalog.set(key, LogStatus::Closed);
+            }
+            drop(log);
+            done(result.map_err(|fault| consequence(directory, fault)));
+        }));
+    }
+}
+
+fn consequence(directory: &Directory, fault: Fault) -> RemoveError {
+    let is_full = matches!(fault, Fault::Full);
+    directory.handle(fault);
+    if is_full {
+        RemoveError::DiskFull
+    } else {
+        RemoveError::Offline
+    }
+}
+
+fn rename(
+    directory: &Arc<Directory>,
+    key: LogKey,
+    suffix: &str,
+    delay: Option<Duration>,
+) -> Result<(), Fault> {
+    if let Some(failure) = directory.failure() {
+        let DirectoryFailure { source, .. } = &*failure;
+        return Err(Fault::Call(source.kind().into()));
+    }
+    let Some(state) = directory.journal.state(key) else {
+        return Ok(());
+    };
+    let from = directory
+        .path
+        .join(names::log_dir_name(&state.topic, key.partition));
+    let to = directory
+        .path
+        .join(names::renamed(&state.topic, key, suffix));
+    ignore_missing(directory.fs.rename(&from, &to)).map_err(Fault::of_call)?;
+    directory
+        .fs
+        .sync_dir(&directory.path)
+        .map_err(Fault::Sync)?;
+    directory.journal.remove(key).map_err(Fault::of_call)?;
+    if let Some(delay) = delay {
+        let remove = move |directory: &Arc<Directory>| {
+            if let Err(error) = ignore_missing(directory.fs.remove(&to)) {
+                tracing::warn!(path = %to.display(), %error, "remove a deleted log");
+            }
+        };
+        let due = directory.now().saturating_add(delay);
+        directory.queue.at(due, Later::Job(Box::new(remove)));
+    }
+    Ok(())
+}

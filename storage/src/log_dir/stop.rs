@@ -1,0 +1,179 @@
+//! Closing logs in order, and the clean stop of the whole directory.
+//!
+//! Order of a stop: every log flushed and closed, checkpoints written, journal synced, and the marker last. A marker
+//! is a promise that nothing needs to be scanned; it is not written if any log is still dirty.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, PoisonError};
+
+use super::{Done, LogDir, LogStatus, names, worker};
+use crate::directory::queue::Later;
+use crate::directory::{Directory, Fault, replace_file};
+use crate::ids::Offset;
+use crate::journal::{LogKey, LogState};
+use crate::log::PartitionLog;
+
+/// Why a log was not closed in order. It will be scanned at the next start.
+#[derive(Debug, thiserror::Error)]
+pub enum CloseError {
+    /// The disk is full.
+    #[error("no space left on the disk")]
+    DiskFull,
+    /// The directory is offline.
+    #[error("the directory is offline")]
+    Offline,
+}
+
+/// Why a stop was not clean.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// Logs are open or were not recovered: the marker was not written.
+    #[error("{count} logs were not closed in order")]
+    Unclean {
+        /// How many.
+        count: usize,
+    },
+    /// The file system failed: the marker was not written.
+    #[error("the directory is offline")]
+    Offline,
+}
+
+impl LogDir {
+    /// Flushes a log, writes what makes its next opening quick, and marks it clean.
+    pub fn close(&self, log: PartitionLog, done: Done<Result<(), CloseError>>) {
+        let catalog = Arc::clone(&self.catalog);
+        self.directory.queue.post(Box::new(move |directory| {
+            let key = log.key();
+            let result = match directory.failure() {
+                Some(_) => Err(CloseError::Offline),
+                None => log.close().map_err(|fault| {
+                    let is_full = matches!(fault, Fault::Full);
+                    directory.handle(fault);
+                    if is_full {
+                        CloseError::DiskFull
+                    } else {
+                        CloseError::Offline
+                    }
+                }),
+            };
+            let status = if result.is_ok() {
+                LogStatus::Closed
+            } else {
+                LogStatus::Unrecovered
+            };
+            catalog.set(key, status);
+            done(result);
+        }));
+    }
+
+    /// Ends the directory in order. All logs must have been closed; blocks until the marker is on the disk.
+    ///
+    /// # Errors
+    /// [`StopError`]: the directory is released all the same, and the next start scans what it must.
+    pub fn stop(self, broker_epoch: i64) -> Result<(), StopError> {
+        self.directory.queue.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A thread that panicked has said why; what it left is what a crash leaves.
+            let _ = thread.join();
+        }
+        worker::run_pending(&self.directory);
+        let open = self
+            .catalog
+            .keys_where(|status| matches!(status, LogStatus::Open | LogStatus::Unrecovered));
+        let dirty = self
+            .directory
+            .journal
+            .logs()
+            .iter()
+            .filter(|(_, state)| state.is_dirty)
+            .count();
+        let count = open.len().max(dirty);
+        if self.directory.is_offline() {
+            return Err(StopError::Offline);
+        }
+        let written = write_checkpoints(&self.directory).and_then(|()| {
+            self.directory.journal.sync().map_err(Fault::Sync)?;
+            if count == 0 {
+                write_marker(&self.directory, broker_epoch)
+            } else {
+                Ok(())
+            }
+        });
+        if let Err(fault) = written {
+            self.directory.handle(fault);
+            return Err(StopError::Offline);
+        }
+        if count == 0 {
+            Ok(())
+        } else {
+            Err(StopError::Unclean { count })
+        }
+    }
+
+    pub(super) fn write_checkpoints_from_time_to_time(&self) {
+        let every = self.tuning.checkpoint_every;
+        let due = self.directory.now().saturating_add(every);
+        self.directory.queue.at(
+            due,
+            Later::Job(Box::new(move |directory| checkpoint(directory, every))),
+        );
+    }
+}
+
+fn checkpoint(directory: &Arc<Directory>, every: std::time::Duration) {
+    if directory.is_offline() {
+        return;
+    }
+    if let Err(fault) = write_checkpoints(directory) {
+        directory.handle(fault);
+    }
+    let due = directory.now().saturating_add(every);
+    directory.queue.at(
+        due,
+        Later::Job(Box::new(move |directory| checkpoint(directory, every))),
+    );
+}
+
+fn write_marker(directory: &Directory, broker_epoch: i64) -> Result<(), Fault> {
+    let text = serde_json::json!({ "version": 0, "brokerEpoch": broker_epoch }).to_string();
+    replace_file(
+        &*directory.fs,
+        &directory.path.join(names::MARKER),
+        text.as_bytes(),
+    )?;
+    directory.fs.sync_dir(&directory.path).map_err(Fault::Sync)
+}
+
+/// Kafka's three text checkpoints, from the journal. Nothing here reads them; Kafka's tools do.
+fn write_checkpoints(directory: &Directory) -> Result<(), Fault> {
+    let logs = directory.journal.logs();
+    write_checkpoint(directory, names::RECOVERY_POINTS, &logs, |state| {
+        Some(state.recovery_point)
+    })?;
+    write_checkpoint(directory, names::HIGH_WATERMARKS, &logs, |state| {
+        Some(state.high_watermark)
+    })?;
+    // Kafka lists a log start only where it is not simply the first segment's.
+    let log_start = |state: &LogState| (state.log_start > Offset::ZERO).then_some(state.log_start);
+    write_checkpoint(directory, names::LOG_STARTS, &logs, log_start)?;
+    directory.fs.sync_dir(&directory.path).map_err(Fault::Sync)
+}
+
+fn write_checkpoint(
+    directory: &Directory,
+    name: &str,
+    logs: &[(LogKey, LogState)],
+    offset: impl Fn(&LogState) -> Option<Offset>,
+) -> Result<(), Fault> {
+    let lines: Vec<_> = logs
+        .iter()
+        .filter_map(|(key, state)| Some((&state.topic, key.partition, offset(state)?)))
+        .collect();
+    let mut text = format!("0\n{}\n", lines.len());
+    for (topic, partition, offset) in lines {
+        let _ = writeln!(text, "{topic} {partition} {offset}");
+    }
+    replace_file(&*directory.fs, &directory.path.join(name), text.as_bytes())
+}
