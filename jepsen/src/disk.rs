@@ -16,6 +16,7 @@
 
 mod image;
 mod port;
+mod storage_port;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -322,6 +323,22 @@ impl SimFs {
             inode,
         });
         Ok(())
+    }
+
+    /// Whether there is a directory of this name.
+    pub fn is_dir(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.state()?.image.live_dirs.contains(path))
+    }
+
+    /// Removes an empty directory.
+    pub fn forget_dir(&self, path: &Path) -> io::Result<()> {
+        self.state()?.image.live_dirs.remove(path);
+        Ok(())
+    }
+
+    /// Bytes by which files may still grow; `None` without a limit.
+    pub fn space_left(&self) -> io::Result<Option<u64>> {
+        Ok(self.state()?.faults.space_left)
     }
 
     /// The names in a directory, sorted.

@@ -67,12 +67,10 @@ pub(super) fn heal(directory: &Arc<Directory>) {
 
 fn give_up(directory: &Directory) {
     match directory.fs.remove(&directory.path.join(FILE_NAME)) {
-        Ok(()) => {
-            tracing::warn!(path = %directory.path.display(), "the disk is full: gave the ballast up")
-        }
+        Ok(()) => tracing::warn!(path = %directory.path.display(), "gave the ballast up"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!(path = %directory.path.display(), %error, "give the ballast up")
+            tracing::warn!(path = %directory.path.display(), %error, "give the ballast up");
         }
     }
 }

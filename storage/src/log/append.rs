@@ -19,6 +19,7 @@ use crate::producer_state::{
     AppendOrigin, AppendedBatch, ProducerAppend, ProducerError, StagedProducers, Verdict,
 };
 use crate::time::WallMillis;
+use crate::validate::{Arrival, Policy, ValidateError, Validated, validate};
 
 /// A group is written once it has this many bytes, so that others get a turn.
 const GROUP_BYTES_MAX: u64 = 1 << 20;
@@ -28,12 +29,14 @@ const GROUP_BYTES_MAX: u64 = 1 << 20;
 pub struct LeaderAppend<'a> {
     /// Exactly one batch, in the buffer it arrived in: offsets and epoch are stamped in place.
     pub batch: &'a mut [u8],
+    /// What the topic asks of it; not asked of a coordinator's own batches.
+    pub policy: &'a Policy,
+    /// When it came, and with which request.
+    pub arrival: Arrival,
     /// The epoch of this leader.
     pub leader_epoch: LeaderEpoch,
     /// Who sent it.
     pub origin: AppendOrigin,
-    /// The time of the append.
-    pub now: WallMillis,
 }
 
 /// What became of a prepared batch. To be answered when its group is committed, not before.
@@ -96,9 +99,12 @@ pub enum PrepareError {
     /// The log is at the highest offset there is.
     #[error("no offsets left")]
     OffsetsExhausted,
-    /// The batch breaks a rule.
+    /// A client's batch breaks a rule.
     #[error(transparent)]
-    Invalid(#[from] CheckError),
+    Invalid(#[from] ValidateError),
+    /// A coordinator's batch is not whole.
+    #[error(transparent)]
+    Check(#[from] CheckError),
     /// The producer's epoch or sequence is wrong.
     #[error(transparent)]
     Producer(#[from] ProducerError),
@@ -197,17 +203,24 @@ impl PartitionLog {
     ) -> Result<Prepared, PrepareError> {
         let LeaderAppend {
             batch,
+            policy,
+            arrival,
             leader_epoch,
             origin,
-            now,
         } = append;
-        self.check_writable()?;
+        let now = arrival.now;
+        self.check_writable(origin)?;
         let claimed = *BatchView::parse(batch)?.header();
         self.check_epoch(leader_epoch)?;
-        self.check_room(group, &claimed, now)?;
-        LogOrder::new(Offset::ZERO, None).check(&BatchView::parse(batch)?)?;
-        let mut batch = BatchMut::parse(batch)?;
-        let header = *batch.header();
+        self.check_room(group, &claimed, policy, now)?;
+        let valid = match origin {
+            AppendOrigin::Client => Some(validate(batch, policy, arrival)?),
+            AppendOrigin::Coordinator => {
+                LogOrder::new(Offset::ZERO, None).check(&BatchView::parse(batch)?)?;
+                None
+            }
+        };
+        let header = valid.as_ref().map_or(claimed, |valid| *valid.header());
         let producer = ProducerAppend::of(&header);
         if let Some(producer) = &producer
             && let Verdict::Duplicate(at) = self.producers.check(&group.staged, producer, origin)?
@@ -226,10 +239,9 @@ impl PartitionLog {
             }
             self.roll(now);
         }
-        let log_append_time = None;
-        batch.stamp(base, leader_epoch);
-        let header = *batch.header();
-        let bytes = EntryBytes::Borrowed(batch.into_bytes());
+        let log_append_time = valid.as_ref().and_then(Validated::append_time);
+        let rewritten = valid.and_then(Validated::into_rewritten);
+        let (bytes, header) = stamped(batch, rewritten, base, leader_epoch)?;
         let at = AppendedBatch::of(&header);
         if let Some(producer) = &producer {
             group.staged.add(&self.producers, producer, at);
@@ -243,11 +255,12 @@ impl PartitionLog {
         })
     }
 
-    pub(super) fn check_writable(&mut self) -> Result<(), PrepareError> {
+    /// On a full disk a coordinator goes on: the ballast is there for it.
+    pub(super) fn check_writable(&mut self, origin: AppendOrigin) -> Result<(), PrepareError> {
         if let Some(failure) = self.shared.directory.failure() {
             return Err(PrepareError::Offline(failure));
         }
-        if self.shared.directory.is_full() {
+        if self.shared.directory.is_full() && origin == AppendOrigin::Client {
             return Err(PrepareError::DiskFull);
         }
         if self.is_ready() {
@@ -276,6 +289,7 @@ impl PartitionLog {
         &self,
         group: &AppendGroup<'_>,
         claimed: &BatchHeader,
+        policy: &Policy,
         now: WallMillis,
     ) -> Result<(), PrepareError> {
         let size = claimed.size() as u64;
@@ -291,8 +305,9 @@ impl PartitionLog {
         }
         // A batch that validation may rewrite can grow: it does not share a group whose room was counted.
         let incoming = Incoming::of(claimed, group.next_offset);
-        let is_full =
-            group.bytes + size > GROUP_BYTES_MAX || self.is_roll_due(incoming, group.bytes, now);
+        let is_full = policy.compression.is_some()
+            || group.bytes + size > GROUP_BYTES_MAX
+            || self.is_roll_due(incoming, group.bytes, now);
         if is_full {
             Err(PrepareError::GroupFull)
         } else {
@@ -435,4 +450,23 @@ fn write_slices_at(
         IoSlice::advance_slices(&mut slices, written);
     }
     Ok(())
+}
+
+/// Stamps offset and epoch into the sender's buffer, or into what validation made of it.
+fn stamped(
+    batch: &mut [u8],
+    rewritten: Option<Vec<u8>>,
+    base: Offset,
+    epoch: LeaderEpoch,
+) -> Result<(EntryBytes<'_>, BatchHeader), BatchError> {
+    if let Some(mut bytes) = rewritten {
+        let mut batch = BatchMut::parse(&mut bytes)?;
+        batch.stamp(base, epoch);
+        let header = *batch.header();
+        return Ok((EntryBytes::Owned(bytes), header));
+    }
+    let mut batch = BatchMut::parse(batch)?;
+    batch.stamp(base, epoch);
+    let header = *batch.header();
+    Ok((EntryBytes::Borrowed(batch.into_bytes()), header))
 }

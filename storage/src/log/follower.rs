@@ -12,6 +12,7 @@ use super::roll::Incoming;
 use super::truncate::TruncateError;
 use crate::batch::{BatchError, BatchHeader, BatchView, Batches, CheckError, LogOrder};
 use crate::ids::{LeaderEpoch, Offset};
+use crate::producer_state::AppendOrigin;
 use crate::time::WallMillis;
 
 /// Bytes written at once, so that one partition does not keep a core from the others for long.
@@ -78,7 +79,7 @@ impl PartitionLog {
         records: &[u8],
         now: WallMillis,
     ) -> Result<FollowerAppend, FollowerAppendError> {
-        self.check_writable()?;
+        self.check_writable(AppendOrigin::Client)?;
         self.make_room_for_straddling(records, now)?;
         let mut appended = 0;
         let mut rest = records;
@@ -186,7 +187,7 @@ impl PartitionLog {
             return Ok(());
         }
         self.restart_at(header.base_offset(), now)?;
-        self.check_writable()?;
+        self.check_writable(AppendOrigin::Client)?;
         Ok(())
     }
 }

@@ -186,7 +186,7 @@ fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Resu
             }
             // The topic id is on disk before the first byte of a log, so this directory never held one.
             Ok(None) => {
-                tracing::warn!(dir = %dir.display(), "a directory without partition.metadata is ignored")
+                tracing::warn!(dir = %dir.display(), "a directory without partition.metadata is ignored");
             }
             Err(error) => tracing::error!(dir = %dir.display(), %error, "ignored"),
         }

@@ -42,9 +42,4 @@ impl IndexCache {
             }
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.ring.lock().unwrap().len()
-    }
 }
