@@ -100,6 +100,7 @@ fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     writer.finish().unwrap().into_bytes().unwrap().to_vec()
 }
 
+/// W3, as far as the codec goes: a version that is advertised can be read and written.
 #[test]
 fn the_table_serves_what_the_schema_has_but_nothing_unstable() {
     assert_eq!(APIS.len(), ApiKey::ALL.len());
