@@ -401,6 +401,9 @@ def describe_topic_partitions(world, v):
 
 def init_producer_id(world, v):
     plain = {"transactionalId": None, "transactionTimeoutMs": 60000}
+    # Kafka answers COORDINATOR_LOAD_IN_PROGRESS while it fetches a block of ids; clients ask again.
+    while world.ask(22, 4, plain)["response"]["errorCode"] == 14:
+        world.settle()
     yield "plain", plain
     if v >= 3:
         yield "producer without epoch", {**plain, "producerId": 5, "producerEpoch": -1}
