@@ -19,6 +19,7 @@ mod engine;
 mod error;
 pub mod fs;
 mod handler;
+pub mod inspect;
 mod log;
 mod machine;
 mod metrics;

@@ -9,7 +9,7 @@
 //! - Damage before the durable position is never cut away: the node refuses to start.
 
 mod entries;
-mod frame;
+pub(crate) mod frame;
 mod recovery;
 mod segment;
 mod store;

@@ -6,113 +6,36 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
-use std::error::Error;
+mod common;
+
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_raft::fs::{Fs, StdFs};
-use ottla_raft::{
-    CallClass, CallFuture, ClusterId, DirectoryId, InitializeError, LogIndex, Member, NodeId, Peer,
-    ProposeError, Raft, RaftConfig, StateMachine, Transport, TransportError,
-};
+use common::{CLUSTER, DIRECTORY, NODE, begin, config, lead, members, open, runtime, try_start};
+use ottla_jepsen::disk::SimDisk;
+use ottla_raft::fs::StdFs;
+use ottla_raft::{InitializeError, ProposeError, RaftConfig, StartError};
 use tokio::time::Instant;
 
-const NODE: NodeId = NodeId(1);
-
-/// Commands in the order they were applied.
-#[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<Command>>>);
-
-/// Index and bytes.
-type Command = (u64, Vec<u8>);
-
-impl StateMachine for Journal {
-    fn apply(&mut self, index: LogIndex, command: &[u8]) -> Vec<u8> {
-        let mut journal = self.0.lock().unwrap();
-        journal.push((index.0, command.to_vec()));
-        journal.len().to_le_bytes().to_vec()
-    }
-
-    fn snapshot(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (index, command) in &*self.0.lock().unwrap() {
-            out.extend_from_slice(&index.to_le_bytes());
-            out.extend_from_slice(&command.len().to_le_bytes());
-            out.extend_from_slice(command);
-        }
-        out
-    }
-
-    fn restore(
-        &mut self,
-        _: LogIndex,
-        mut rest: &[u8],
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let mut journal = Vec::new();
-        while let Some((index, tail)) = rest.split_first_chunk() {
-            let (len, tail) = tail.split_first_chunk().ok_or("cut")?;
-            let (command, tail) = tail.split_at(usize::from_le_bytes(*len));
-            journal.push((u64::from_le_bytes(*index), command.to_vec()));
-            rest = tail;
-        }
-        *self.0.lock().unwrap() = journal;
-        Ok(())
-    }
-}
-
-struct Nobody;
-
-impl Transport for Nobody {
-    fn call<'a>(&'a self, _: &'a Peer, _: CallClass, _: Vec<u8>, _: Duration) -> CallFuture<'a> {
-        Box::pin(async { Err(TransportError::Unreachable("there is nobody else".into())) })
-    }
-}
-
-fn config() -> RaftConfig {
-    RaftConfig::new(ClusterId([7; 16]), NODE, DirectoryId([1; 16]))
-}
-
-fn members() -> BTreeMap<NodeId, Member> {
-    let member = Member {
-        directory: DirectoryId([1; 16]),
-        address: "127.0.0.1:9093".to_owned(),
-    };
-    BTreeMap::from([(NODE, member)])
-}
-
-async fn start(fs: Arc<dyn Fs>, dir: PathBuf, config: RaftConfig) -> (Raft, Journal) {
-    let journal = Journal::default();
-    let raft = Raft::start(config, fs, dir, Arc::new(Nobody), journal.clone())
-        .await
-        .unwrap();
-    (raft, journal)
-}
-
-async fn lead(raft: &Raft) {
-    let mut leadership = raft.leadership();
-    leadership
-        .wait_for(|now| now.leader == Some(NODE))
-        .await
-        .unwrap();
-}
-
+/// On real files with the log's own thread, as in production.
 #[tokio::test]
 async fn it_elects_itself_applies_and_reads_its_own_writes() {
     let dir = tempfile::tempdir().unwrap();
+    let config = RaftConfig::new(CLUSTER, NODE, DIRECTORY);
     let begun = Instant::now();
-    let (raft, journal) = start(Arc::new(StdFs), dir.path().to_owned(), config()).await;
+    let start = || try_start(Arc::new(StdFs), dir.path().to_owned(), config.clone());
+    let (raft, journal) = start().await.unwrap();
     let opened = begun.elapsed();
+    assert!(!raft.is_initialized().await.unwrap());
     raft.initialize(members()).await.unwrap();
     lead(&raft).await;
-    raft.barrier().await.unwrap();
     let ready = begun.elapsed();
     let applied = raft.propose(b"one".to_vec()).await.unwrap();
     assert_eq!(applied.response, 1_usize.to_le_bytes());
     let read = raft.barrier().await.unwrap();
     assert!(read >= applied.index);
-    assert_eq!(journal.0.lock().unwrap().last().unwrap().1, b"one");
+    assert_eq!(journal.commands(), [b"one"]);
     let begun = Instant::now();
     for _ in 0..200 {
         raft.propose(b"more".to_vec()).await.unwrap();
@@ -137,9 +60,149 @@ async fn it_elects_itself_applies_and_reads_its_own_writes() {
     drop(raft);
 
     let begun = Instant::now();
-    let (raft, journal) = start(Arc::new(StdFs), dir.path().to_owned(), config()).await;
+    let (raft, journal) = start().await.unwrap();
     lead(&raft).await;
-    raft.barrier().await.unwrap();
     println!("restarted and leading {:?}", begun.elapsed());
-    assert_eq!(journal.0.lock().unwrap().len(), 201);
+    assert_eq!(journal.commands().len(), 201);
+    raft.shutdown().await;
+}
+
+#[test]
+fn each_start_leads_a_new_term() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, _) = begin(&disk, config()).await;
+        let mut term = raft.leadership().borrow().term;
+        raft.shutdown().await;
+        for _ in 0..3 {
+            let (raft, _) = open(&disk).await.unwrap();
+            lead(&raft).await;
+            let next = raft.leadership().borrow().term;
+            assert!(next > term);
+            term = next;
+            raft.shutdown().await;
+        }
+    });
+}
+
+#[test]
+fn a_command_that_can_never_fit_is_refused() {
+    runtime().block_on(async {
+        let (raft, _) = begin(&SimDisk::new(), config()).await;
+        let refused = raft.propose(vec![0; 1025]).await;
+        assert!(matches!(
+            refused,
+            Err(ProposeError::TooLarge {
+                size: 1025,
+                max: 1024
+            })
+        ));
+        raft.propose(vec![0; 1024]).await.unwrap();
+        raft.propose(Vec::new()).await.unwrap();
+    });
+}
+
+#[test]
+fn members_that_leave_this_directory_out_are_refused() {
+    runtime().block_on(async {
+        let fs = Arc::new(SimDisk::new().mount());
+        let (raft, _) = try_start(fs, PathBuf::from("/q"), config()).await.unwrap();
+        let mut others = members();
+        others.get_mut(&NODE).unwrap().directory.0[0] = 9;
+        let refused = raft.initialize(others).await;
+        assert!(matches!(refused, Err(InitializeError::NotAMember)));
+        assert!(!raft.is_initialized().await.unwrap());
+    });
+}
+
+/// Decision 18: the log lives on what it has written in advance, and heals without a restart.
+#[test]
+fn a_full_disk_refuses_commands_and_heals() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, journal) = begin(&disk, config()).await;
+        disk.limit_space(Some(0));
+        let mut taken = 0;
+        let refused = loop {
+            match raft.propose(vec![b'x'; 1000]).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+            assert!(taken < 1000, "the disk never filled up");
+        };
+        assert!(matches!(refused, ProposeError::DiskFull), "{refused}");
+        assert!(raft.metrics().is_disk_full);
+        // The node is well: it still reads, and the spare gives it room for elections.
+        raft.barrier().await.unwrap();
+        disk.limit_space(None);
+        assert!(matches!(
+            raft.propose(b"nudge".to_vec()).await,
+            Err(ProposeError::DiskFull)
+        ));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        raft.propose(b"healed".to_vec()).await.unwrap();
+        assert_eq!(journal.commands().len(), taken + 1);
+        assert!(!raft.metrics().is_disk_full);
+    });
+}
+
+/// A failed sync is final: nothing is acknowledged after it, and the process is told to end.
+#[test]
+fn a_failed_sync_ends_the_node() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, _) = begin(&disk, config()).await;
+        raft.propose(b"kept".to_vec()).await.unwrap();
+        disk.fail_next_syncs(1);
+        let failed = raft.propose(b"lost".to_vec()).await;
+        let is_open = matches!(
+            failed,
+            Err(ProposeError::OutcomeUnknown | ProposeError::Stopped(_))
+        );
+        assert!(is_open, "{failed:?}");
+        let fatal = raft.fatal().await;
+        assert!(fatal.to_string().contains("simulated failure"), "{fatal}");
+        assert!(matches!(
+            raft.propose(b"more".to_vec()).await,
+            Err(ProposeError::Stopped(_))
+        ));
+        raft.shutdown().await;
+        disk.crash(3);
+        let (raft, journal) = open(&disk).await.unwrap();
+        lead(&raft).await;
+        assert_eq!(journal.commands()[0], b"kept");
+    });
+}
+
+#[test]
+fn a_state_machine_that_refuses_its_snapshot_stops_the_start() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, _) = begin(&disk, config()).await;
+        raft.propose(b"command".to_vec()).await.unwrap();
+        raft.trigger_snapshot().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(raft.metrics().snapshot.is_some());
+        raft.shutdown().await;
+        let fs = Arc::new(disk.mount());
+        let dir = PathBuf::from("/q");
+        let transport = Arc::new(common::Nobody);
+        let started = ottla_raft::Raft::start(config(), fs, dir, transport, common::Picky).await;
+        assert!(matches!(started, Err(StartError::Restore { .. })));
+    });
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    runtime().block_on(async {
+        let mut small = config();
+        small.segment_size = 64 << 10;
+        let mut hasty = config();
+        hasty.timing.election_min = hasty.timing.heartbeat;
+        for config in [small, hasty] {
+            let fs = Arc::new(SimDisk::new().mount());
+            let started = try_start(fs, PathBuf::from("/q"), config).await;
+            assert!(matches!(started, Err(StartError::Config(_))));
+        }
+    });
 }

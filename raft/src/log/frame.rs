@@ -7,15 +7,15 @@
 use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
 use crate::cursor::Cursor;
 
-pub(super) const MAGIC: u32 = u32::from_le_bytes(*b"OTRL");
-pub(super) const VERSION: u8 = 1;
-pub(super) const HEADER_SIZE: usize = 32;
+pub(crate) const MAGIC: u32 = u32::from_le_bytes(*b"OTRL");
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEADER_SIZE: usize = 32;
 /// Frames begin at multiples of this.
-pub(super) const ALIGNMENT: usize = 16;
+pub(crate) const ALIGNMENT: usize = 16;
 
 /// What a frame says. The body of an entry stays an archive: it is read in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// The first frame of a segment: the state that earlier segments, once removed, can't tell.
     Segment(SegmentRecord),
     /// An entry, as an archive.
@@ -31,16 +31,16 @@ pub(super) enum Content {
 
 /// What the log knew when a segment was begun.
 #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SegmentRecord {
-    pub(super) number: u64,
-    pub(super) vote: Option<VoteRecord>,
-    pub(super) committed: Option<LogIdRecord>,
-    pub(super) purged: Option<LogIdRecord>,
-    pub(super) last: Option<LogIdRecord>,
+pub(crate) struct SegmentRecord {
+    pub(crate) number: u64,
+    pub(crate) vote: Option<VoteRecord>,
+    pub(crate) committed: Option<LogIdRecord>,
+    pub(crate) purged: Option<LogIdRecord>,
+    pub(crate) last: Option<LogIdRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Segment = 1,
     Entry = 2,
     Vote = 3,
@@ -51,20 +51,20 @@ pub(super) enum Kind {
 
 /// A frame found in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    pub(super) content: Content,
+pub(crate) struct Frame {
+    pub(crate) content: Content,
     /// Bytes of the segment that were synced when the frame was written.
-    pub(super) durable: u32,
-    pub(super) sequence: u64,
-    pub(super) checksum: u32,
+    pub(crate) durable: u32,
+    pub(crate) sequence: u64,
+    pub(crate) checksum: u32,
     /// Where its body is in the segment.
-    pub(super) body: std::ops::Range<usize>,
+    pub(crate) body: std::ops::Range<usize>,
     /// Where the next frame begins.
-    pub(super) end: usize,
+    pub(crate) end: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     /// Nothing was ever written here.
     Empty,
     /// A frame of a newer version of this program.
@@ -75,26 +75,26 @@ pub(super) enum FrameError {
 
 /// Where in the history the next frame stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) sequence: u64,
+pub(crate) struct Link {
+    pub(crate) sequence: u64,
     /// The checksum of the frame before.
-    pub(super) chain: u32,
+    pub(crate) chain: u32,
 }
 
 impl Link {
     /// Where the very first frame stands.
-    pub(super) const FIRST: Self = Self {
+    pub(crate) const FIRST: Self = Self {
         sequence: 1,
         chain: 0,
     };
 }
 
-pub(super) fn size_of(body: usize) -> usize {
+pub(crate) fn size_of(body: usize) -> usize {
     (HEADER_SIZE + body).next_multiple_of(ALIGNMENT)
 }
 
 /// Appends a frame to `out` and moves `link` on.
-pub(super) fn encode(out: &mut Vec<u8>, link: &mut Link, kind: Kind, durable: u32, body: &[u8]) {
+pub(crate) fn encode(out: &mut Vec<u8>, link: &mut Link, kind: Kind, durable: u32, body: &[u8]) {
     let start = out.len();
     #[expect(
         clippy::expect_used,
@@ -119,7 +119,7 @@ pub(super) fn encode(out: &mut Vec<u8>, link: &mut Link, kind: Kind, durable: u3
 }
 
 /// The frame at `position` of a segment, whatever its place in the history.
-pub(super) fn decode(segment: &[u8], position: usize) -> Result<Frame, FrameError> {
+pub(crate) fn decode(segment: &[u8], position: usize) -> Result<Frame, FrameError> {
     use FrameError::{Empty, Invalid, Newer};
 
     let rest = segment.get(position..).unwrap_or_default();
@@ -177,7 +177,7 @@ pub(super) fn decode(segment: &[u8], position: usize) -> Result<Frame, FrameErro
 }
 
 /// The frame at `position`, if it is the one that follows in the history.
-pub(super) fn decode_next(
+pub(crate) fn decode_next(
     segment: &[u8],
     position: usize,
     link: &mut Link,
