@@ -3,6 +3,7 @@
 //! The binary is `cli`; `ottla node start` builds a `node` out of the components below. ARCHITECTURE.md is the map.
 
 pub mod broker;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod controller;

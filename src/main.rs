@@ -1,2 +1,7 @@
-//! The `ottla` binary.
-fn main() {}
+//! The `ottla` binary: see `ottla::cli` for what it can do.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ottla::cli::run()
+}

@@ -1,0 +1,127 @@
+//! Requests and the answers that belong to them.
+//!
+//! An answer owns its bytes; what is decoded borrows from them, so a fetched batch is not copied.
+
+use std::marker::PhantomData;
+
+use crate::wire::api::ApiKey;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::header::decode_response_header;
+use crate::wire::messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+use crate::wire::messages::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use crate::wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use crate::wire::messages::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+use crate::wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+use crate::wire::messages::describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
+use crate::wire::messages::fetch::{FetchRequest, FetchResponse};
+use crate::wire::messages::incremental_alter_configs::{
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use crate::wire::messages::list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+use crate::wire::messages::metadata::{MetadataRequest, MetadataResponse};
+use crate::wire::messages::produce::{ProduceRequest, ProduceResponse};
+use crate::wire::reader::{DecodeError, Reader};
+use crate::wire::writer::Writer;
+
+use super::address::HostPort;
+use super::error::ClientError;
+
+/// A request of the Kafka protocol that this client sends.
+pub(crate) trait Call {
+    const API: ApiKey;
+    type Response<'a>;
+
+    fn encode(&self, writer: &mut Writer, version: i16);
+    fn decode<'a>(reader: &mut Reader<'a>, version: i16)
+    -> Result<Self::Response<'a>, DecodeError>;
+}
+
+macro_rules! calls {
+    ($($api:ident $request:ty => $response:ty,)*) => {
+        $(impl Call for $request {
+            const API: ApiKey = ApiKey::$api;
+            type Response<'a> = $response;
+
+            fn encode(&self, writer: &mut Writer, version: i16) {
+                self.encode(writer, version);
+            }
+
+            fn decode<'a>(
+                reader: &mut Reader<'a>,
+                version: i16,
+            ) -> Result<Self::Response<'a>, DecodeError> {
+                <$response>::decode(reader, version)
+            }
+        })*
+    };
+}
+
+calls! {
+    ApiVersions ApiVersionsRequest<'_> => ApiVersionsResponse<'a>,
+    Metadata MetadataRequest<'_> => MetadataResponse<'a>,
+    Produce ProduceRequest<'_> => ProduceResponse<'a>,
+    Fetch FetchRequest<'_> => FetchResponse<'a>,
+    ListOffsets ListOffsetsRequest<'_> => ListOffsetsResponse<'a>,
+    InitProducerId InitProducerIdRequest<'_> => InitProducerIdResponse,
+    CreateTopics CreateTopicsRequest<'_> => CreateTopicsResponse<'a>,
+    DeleteTopics DeleteTopicsRequest<'_> => DeleteTopicsResponse<'a>,
+    CreatePartitions CreatePartitionsRequest<'_> => CreatePartitionsResponse<'a>,
+    DescribeConfigs DescribeConfigsRequest<'_> => DescribeConfigsResponse<'a>,
+    IncrementalAlterConfigs IncrementalAlterConfigsRequest<'_> => IncrementalAlterConfigsResponse<'a>,
+    DescribeQuorum DescribeQuorumRequest<'_> => DescribeQuorumResponse<'a>,
+    DescribeCluster DescribeClusterRequest => DescribeClusterResponse<'a>,
+}
+
+/// The bytes of one answer.
+#[derive(Debug)]
+pub(crate) struct Answer<R> {
+    address: HostPort,
+    version: i16,
+    /// The answer from its header on.
+    frame: Vec<u8>,
+    request: PhantomData<fn() -> R>,
+}
+
+impl<R: Call> Answer<R> {
+    pub(super) fn new(address: HostPort, version: i16, frame: Vec<u8>) -> Self {
+        Self {
+            address,
+            version,
+            frame,
+            request: PhantomData,
+        }
+    }
+
+    pub(crate) fn decode(&self) -> Result<R::Response<'_>, ClientError> {
+        self.decode_in(self.version)
+    }
+
+    pub(super) fn decode_in(&self, version: i16) -> Result<R::Response<'_>, ClientError> {
+        let mut reader = Reader::new(&self.frame);
+        let decoded = (|| {
+            decode_response_header(&mut reader, R::API, version)?;
+            let response = R::decode(&mut reader, version)?;
+            reader.finish()?;
+            Ok(response)
+        })();
+        decoded.map_err(|cause| ClientError::Decode {
+            address: self.address.clone(),
+            api: R::API,
+            cause,
+        })
+    }
+
+    /// The answer's own refusal, for APIs with one code for everything.
+    pub(crate) fn check(&self, code: ErrorCode) -> Result<(), ClientError> {
+        if code.is_error() {
+            return Err(ClientError::Refused {
+                address: self.address.clone(),
+                api: R::API,
+                code,
+            });
+        }
+        Ok(())
+    }
+}

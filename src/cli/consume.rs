@@ -1,0 +1,202 @@
+//! `ottla consume`: records become lines.
+
+mod fetch;
+mod format;
+mod position;
+mod reader;
+mod records;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use self::format::{DIRECTIVES, RecordFormat, Shown, write_json};
+use self::position::{Bounds, StartAt};
+use self::reader::{Cursor, Key, Reader};
+use super::Connect;
+use super::client::{At, Client, Isolation, Metadata, Topics};
+use super::output::{OutputFormat, Stdout, classify};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = format!("Format directives: {DIRECTIVES}. Escapes: \\n \\t \\r \\0 \\xHH \\\\."))]
+pub(super) struct Options {
+    /// The topics to read
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Only these partitions
+    #[arg(short, long, value_name = "N,...", value_delimiter = ',')]
+    partition: Vec<i32>,
+    /// Where to start: start, end, an offset, +N after the start, -N before the end, @TIME (ms or
+    /// RFC 3339)
+    #[arg(
+        short,
+        long,
+        value_name = "WHERE",
+        default_value = "end",
+        allow_hyphen_values = true
+    )]
+    offset: StartAt,
+    /// Start with the oldest record: `--offset start`
+    #[arg(long, conflicts_with = "offset")]
+    from_beginning: bool,
+    /// Stop after this many records
+    #[arg(short = 'n', long, visible_short_alias = 'c', value_name = "N")]
+    max_messages: Option<u64>,
+    /// How to print a record, see below [default: the value and a newline]
+    #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["output", "json"])]
+    format: Option<RecordFormat>,
+    /// Stop at what is the end of the partitions now
+    #[arg(short, long)]
+    exit: bool,
+    /// Which records count
+    #[arg(
+        long,
+        alias = "isolation-level",
+        value_name = "LEVEL",
+        default_value = "read_uncommitted"
+    )]
+    isolation: Isolation,
+    /// Print values, or one JSON object per record
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    output: OutputFormat,
+    /// `--output json`
+    #[arg(short = 'J', long)]
+    json: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Prints records, up to a limit.
+struct Printer {
+    out: Stdout,
+    style: Style,
+    left: Option<u64>,
+}
+
+enum Style {
+    Format(RecordFormat),
+    Json,
+}
+
+impl Printer {
+    fn record(&mut self, record: &Shown<'_>) -> Result<()> {
+        match &self.style {
+            Style::Format(format) => format.write(record, &mut self.out),
+            Style::Json => write_json(record, &mut self.out),
+        }
+        .map_err(classify)?;
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        Ok(())
+    }
+
+    /// As many records as were asked for have been printed.
+    fn is_full(&self) -> bool {
+        self.left == Some(0)
+    }
+}
+
+pub(super) async fn run(options: Options) -> Result<()> {
+    let mut client = options.connect.client();
+    let topics = Topics::Named {
+        names: &options.topics,
+        may_create: false,
+    };
+    let metadata = client.metadata(topics).await?;
+    let partitions = partitions(&options, &metadata)?;
+    let cursors = cursors(&options, &mut client, partitions).await?;
+    let style = match (
+        options.format,
+        options.json || options.output == OutputFormat::Json,
+    ) {
+        (Some(format), _) => Style::Format(format),
+        (None, true) => Style::Json,
+        (None, false) => Style::Format(RecordFormat::value_per_line()),
+    };
+    let mut printer = Printer {
+        out: Stdout::lock(),
+        style,
+        left: options.max_messages,
+    };
+    let reader = Reader::new(client, options.isolation, metadata, cursors);
+    reader.run(&mut printer).await
+}
+
+fn partitions(options: &Options, metadata: &Metadata) -> Result<Vec<(String, i32)>> {
+    let mut partitions = Vec::new();
+    for name in &options.topics {
+        let topic = metadata.existing(name)?;
+        for wanted in &options.partition {
+            if !topic.partitions.contains_key(wanted) {
+                let count = topic.partitions.len();
+                bail!("topic {name} has {count} partitions, none numbered {wanted}");
+            }
+        }
+        for index in topic.partitions.keys() {
+            if options.partition.is_empty() || options.partition.contains(index) {
+                partitions.push((name.clone(), *index));
+            }
+        }
+    }
+    Ok(partitions)
+}
+
+/// Where each partition is read from, and to.
+async fn cursors(
+    options: &Options,
+    client: &mut Client,
+    partitions: Vec<(String, i32)>,
+) -> Result<BTreeMap<Key, Cursor>> {
+    let start_at = if options.from_beginning {
+        StartAt::Start
+    } else {
+        options.offset
+    };
+    let level = options.isolation;
+    let needs_start = !matches!(start_at, StartAt::End | StartAt::Offset(_));
+    let needs_end = options.exit || !matches!(start_at, StartAt::Start | StartAt::Offset(_));
+    let mut starts = Offsets::new();
+    if needs_start {
+        starts = ask(client, &partitions, At::Earliest, level).await?;
+    }
+    let mut ends = Offsets::new();
+    if needs_end {
+        ends = ask(client, &partitions, At::Latest, level).await?;
+    }
+    let at_times = match start_at {
+        StartAt::TimestampMs(ms) => ask(client, &partitions, At::TimestampMs(ms), level).await?,
+        _ => Offsets::new(),
+    };
+    let mut cursors = BTreeMap::new();
+    for key in partitions {
+        let of = |answers: &Offsets| answers.get(&key).copied().flatten();
+        let end = of(&ends);
+        let position = start_at.resolve(Bounds {
+            start: of(&starts).unwrap_or_default(),
+            end: end.unwrap_or_default(),
+            at_timestamp: of(&at_times),
+        });
+        let until = end.filter(|_| options.exit);
+        let (topic, partition) = key;
+        cursors.insert((Arc::from(topic), partition), Cursor::new(position, until));
+    }
+    Ok(cursors)
+}
+
+type Offsets = BTreeMap<(String, i32), Option<i64>>;
+
+async fn ask(
+    client: &mut Client,
+    partitions: &[(String, i32)],
+    at: At,
+    isolation: Isolation,
+) -> Result<Offsets> {
+    let mut offsets = Offsets::new();
+    for ((topic, partition), found) in client.offsets(partitions, at, isolation).await? {
+        match found {
+            Ok(found) => offsets.insert((topic, partition), found.offset),
+            Err(code) => bail!("{topic}-{partition}: {} ({})", code.message(), code.name()),
+        };
+    }
+    Ok(offsets)
+}
