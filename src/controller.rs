@@ -16,7 +16,7 @@ mod start;
 
 pub use command::{Command, Outcome};
 pub use decide::Settings;
-pub use driver::{Driver, Quorum, QuorumError, RaftQuorum};
+pub use driver::{Driver, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 pub use handle::{ControllerError, ControllerHandle, queues};
 pub use machine::MetadataMachine;
 pub use start::{JoinError, let_in, register};

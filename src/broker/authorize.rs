@@ -38,6 +38,55 @@ pub enum Resource<'a> {
     TransactionalId(&'a str),
 }
 
+/// What can be done to the cluster.
+pub const CLUSTER_OPERATIONS: &[Operation] = &[
+    Operation::Create,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::ClusterAction,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+    Operation::IdempotentWrite,
+];
+
+/// What can be done to a topic.
+pub const TOPIC_OPERATIONS: &[Operation] = &[
+    Operation::Read,
+    Operation::Write,
+    Operation::Create,
+    Operation::Delete,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+];
+
+impl Operation {
+    /// Kafka's number of the operation.
+    const fn code(self) -> u32 {
+        match self {
+            Self::Read => 3,
+            Self::Write => 4,
+            Self::Create => 5,
+            Self::Delete => 6,
+            Self::Alter => 7,
+            Self::Describe => 8,
+            Self::ClusterAction => 9,
+            Self::DescribeConfigs => 10,
+            Self::AlterConfigs => 11,
+            Self::IdempotentWrite => 12,
+        }
+    }
+}
+
+/// Those of `operations` that the principal may do, one bit each.
+pub fn allowed_operations(cx: &Context, resource: Resource<'_>, operations: &[Operation]) -> i32 {
+    let allowed = operations
+        .iter()
+        .filter(|operation| authorize(cx, **operation, resource));
+    allowed.fold(0, |bits, operation| bits | (1 << operation.code()))
+}
+
 /// Whether the connection's principal may do `operation` to `resource`.
 pub fn authorize(_cx: &Context, _operation: Operation, _resource: Resource<'_>) -> bool {
     true

@@ -100,6 +100,31 @@ macro_rules! handle {
 fn dispatch(cx: Context, body: Body) -> Reply {
     match cx.api {
         ApiKey::ApiVersions => handle!(cx, body, api_versions::ApiVersionsRequest),
+        ApiKey::Metadata => handle!(cx, body, metadata::MetadataRequest),
+        ApiKey::CreateTopics => handle!(cx, body, create_topics::CreateTopicsRequest),
+        ApiKey::DeleteTopics => handle!(cx, body, delete_topics::DeleteTopicsRequest),
+        ApiKey::InitProducerId => handle!(cx, body, init_producer_id::InitProducerIdRequest),
+        ApiKey::DescribeConfigs => handle!(cx, body, describe_configs::DescribeConfigsRequest),
+        ApiKey::AlterConfigs => handle!(cx, body, alter_configs::AlterConfigsRequest),
+        ApiKey::CreatePartitions => {
+            handle!(cx, body, create_partitions::CreatePartitionsRequest)
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            handle!(
+                cx,
+                body,
+                incremental_alter_configs::IncrementalAlterConfigsRequest
+            )
+        }
+        ApiKey::DescribeQuorum => handle!(cx, body, describe_quorum::DescribeQuorumRequest),
+        ApiKey::DescribeCluster => handle!(cx, body, describe_cluster::DescribeClusterRequest),
+        ApiKey::DescribeTopicPartitions => {
+            handle!(
+                cx,
+                body,
+                describe_topic_partitions::DescribeTopicPartitionsRequest
+            )
+        }
         api => unreachable!("{api} has no handler"),
     }
 }

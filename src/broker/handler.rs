@@ -1,6 +1,19 @@
 //! One file per API.
 
+pub(crate) mod alter_configs;
 pub(crate) mod api_versions;
+mod config_resource;
+pub(crate) mod create_partitions;
+pub(crate) mod create_topics;
+pub(crate) mod delete_topics;
+pub(crate) mod describe_cluster;
+pub(crate) mod describe_configs;
+pub(crate) mod describe_quorum;
+pub(crate) mod describe_topic_partitions;
+pub(crate) mod incremental_alter_configs;
+pub(crate) mod init_producer_id;
+pub(crate) mod metadata;
+mod topic_view;
 
 use super::context::{Body, Context};
 use super::reply::Reply;

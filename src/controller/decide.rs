@@ -18,6 +18,7 @@ use crate::metadata::record::{FEATURE, FEATURE_MAX, Record};
 use crate::metadata::{MetadataImage, TopicImage};
 
 pub use draw::Draw;
+pub use topics::check_name;
 
 /// What one user operation may make at most.
 pub const OPERATION_RECORDS_MAX: usize = 100_000;

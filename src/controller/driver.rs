@@ -19,7 +19,7 @@ use crate::controller::machine::Applied;
 use crate::metadata::record::{Entry, Record};
 use crate::metadata::{BrokerId, MetadataImage, Publisher};
 
-pub use quorum::{Leader, Quorum, QuorumError, RaftQuorum};
+pub use quorum::{Leader, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 
 use group::Group;
 

@@ -123,6 +123,11 @@ impl TopicId {
         (!uuid.is_nil()).then_some(Self(uuid))
     }
 
+    /// The id as the wire's codec has it.
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
+
     /// The bytes as they stand on the wire.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.into_bytes()

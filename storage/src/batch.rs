@@ -3,7 +3,7 @@
 //! - A batch is never decoded into objects to be stored: its header is viewed in place, its records
 //!   are walked only where somebody must look at them.
 //! - Parsing checks what framing needs (length, magic, completeness). What a header *claims* about
-//!   its records is a claim until [`crate::validate`] or [`check`] has looked at it.
+//!   its records is a claim until [`crate::validate`] or [`LogOrder`] has looked at it.
 //! - Nothing in here panics or allocates by the word of the bytes it reads.
 //!
 //! The layout is in docs/formats/record-batch.md.

@@ -2,8 +2,8 @@
 //!
 //! - S8: an index is a cache. It may be lost, rebuilt or refused; no answer depends on it. A lookup
 //!   may return a place that is too early, never one that is too late.
-//! - Entries only rise: offsets and positions strictly, timestamps strictly with offsets that do not
-//!   fall. An append that would break this is refused, and bytes that break it are corrupt.
+//! - Entries only rise: offsets and positions strictly, timestamps strictly with offsets that do
+//!   not fall. An append that would break this is refused, and bytes that break it are corrupt.
 //! - The active segment's index is in memory, appended to by one writer and read by anybody who
 //!   holds a snapshot; a sealed segment's index is a slice of bytes, usually a map of its file.
 //!

@@ -6,8 +6,8 @@
 //!   to decompress for a check that needs the records, or to change the codec.
 //! - Nothing here depends on the log: offsets, epochs and producer state come at append.
 //!
-//! The order: framing, one batch, base offset, size, CRC (so that a flipped bit is never reported as
-//! a client's lie), the header's claims, the records, the codec, the segment's limit.
+//! The order: framing, one batch, base offset, size, CRC (so that a flipped bit is never reported
+//! as a client's lie), the header's claims, the records, the codec, the segment's limit.
 
 mod error;
 mod records;

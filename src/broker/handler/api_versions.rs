@@ -2,9 +2,12 @@
 
 use crate::broker::context::Context;
 use crate::broker::reply::Reply;
+use crate::metadata::record::{FEATURE, FEATURE_MAX, FEATURE_MIN};
 use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::messages::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 
 /// The first version that names the client's software.
 const SOFTWARE_NAME_SINCE: i16 = 3;
@@ -25,11 +28,37 @@ pub(crate) async fn handle<'r>(
             ..ApiVersionsResponse::default()
         };
     }
+    // A client that has come to another node than it meant must learn its cluster anew (KIP-1242).
+    if let Some(cluster_id) = &request.cluster_id
+        && (**cluster_id != *cx.broker.admin.cluster_id || request.node_id != cx.broker.id.get())
+    {
+        return ApiVersionsResponse {
+            error_code: ErrorCode::RebootstrapRequired,
+            ..ApiVersionsResponse::default()
+        };
+    }
     let api_keys = ApiKey::ALL.iter().copied().map(advertised).collect();
+    let image = cx.broker.metadata.load();
+    let level = level(image.feature_level());
     ApiVersionsResponse {
         api_keys,
+        supported_features: vec![SupportedFeatureKey {
+            name: FEATURE.into(),
+            min_version: self::level(FEATURE_MIN),
+            max_version: self::level(FEATURE_MAX),
+        }],
+        finalized_features_epoch: i64::try_from(image.version().0).unwrap_or(i64::MAX),
+        finalized_features: vec![FinalizedFeatureKey {
+            name: FEATURE.into(),
+            max_version_level: level,
+            min_version_level: level,
+        }],
         ..ApiVersionsResponse::default()
     }
+}
+
+fn level(level: u16) -> i16 {
+    i16::try_from(level).unwrap_or(i16::MAX)
 }
 
 /// The client asked in a version of the future: it learns ours, in the oldest encoding.

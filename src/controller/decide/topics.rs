@@ -130,7 +130,10 @@ fn check_new_name(image: &MetadataImage, name: &str) -> Result<(), CreateTopicEr
 }
 
 /// Whether a text can be a topic's name.
-pub(super) fn check_name(name: &str) -> Result<(), NameError> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_name(name: &str) -> Result<(), NameError> {
     let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     match name {
         "" => Err(NameError::Empty),

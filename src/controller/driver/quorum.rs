@@ -118,3 +118,24 @@ impl Quorum for RaftQuorum {
         self.leadership.changed().await.is_ok()
     }
 }
+
+/// The state of the quorum, for whoever describes it.
+pub trait QuorumView: std::fmt::Debug + Send + Sync {
+    /// A picture of this moment.
+    fn metrics(&self) -> ottla_raft::Metrics;
+}
+
+/// The quorum that a running node belongs to.
+pub struct RaftView(pub Raft);
+
+impl std::fmt::Debug for RaftView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RaftView").finish_non_exhaustive()
+    }
+}
+
+impl QuorumView for RaftView {
+    fn metrics(&self) -> ottla_raft::Metrics {
+        self.0.metrics()
+    }
+}

@@ -230,6 +230,7 @@ fn a_lying_record_is_refused() {
     );
 }
 
+/// S2: offsets rise. S3: epochs never fall. S4: the CRC is checked.
 #[test]
 fn order_is_held_and_gaps_are_not() {
     let batch = |base: u32, epoch: u16| {

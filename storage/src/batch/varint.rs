@@ -36,8 +36,13 @@ pub(super) const fn size_i64(value: i64) -> usize {
 }
 
 fn read_u64(c: &mut Cursor<'_>, bytes_max: u32) -> Option<u64> {
-    let mut value = 0_u64;
-    for i in 0..bytes_max {
+    // Nearly all of a record's numbers take one byte.
+    let [first] = c.array()?;
+    let mut value = u64::from(first & 0x7f);
+    if first < 0x80 {
+        return Some(value);
+    }
+    for i in 1..bytes_max {
         let [byte] = c.array()?;
         let bits = u64::from(byte & 0x7f);
         let shifted = bits << (7 * i);

@@ -103,7 +103,7 @@ impl SegmentIndex {
     ///
     /// # Errors
     /// [`IndexError::Full`] or [`IndexError::OutOfRange`] if the segment was not rolled when
-    /// [`Self::has_room_for`] said so, [`IndexError::NotRising`] if batches were shown out of order.
+    /// [`Self::has_room_for`] said so, [`IndexError::NotRising`] if batches came out of order.
     pub fn observe(&mut self, batch: &BatchHeader, position: u32) -> Result<(), IndexError> {
         self.raise(batch);
         if self.bytes_since_entry > self.interval {

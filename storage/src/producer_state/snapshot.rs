@@ -1,4 +1,6 @@
-//! The snapshot file of a partition's producers, in Kafka's format: docs/formats/producer-snapshot.md.
+//! The snapshot file of a partition's producers, in Kafka's format.
+//!
+//! Nothing of a file is used before its CRC is right. See docs/formats/producer-snapshot.md.
 
 use std::collections::BTreeMap;
 
