@@ -380,3 +380,113 @@ fn encode_varint(mut value: u32) -> ([u8; 5], usize) {
     }
     (encoded, length)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{
+        api::ApiKey,
+        frame::encode_response,
+        messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData},
+        reader::Reader,
+    };
+
+    fn fetched<'a>(records: Vec<Option<Records<'a>>>) -> FetchResponse<'a> {
+        let partition = |records| PartitionData {
+            records,
+            ..PartitionData::default()
+        };
+        let partitions = records.into_iter().map(partition).collect();
+        let topic = FetchableTopicResponse {
+            partitions,
+            ..FetchableTopicResponse::default()
+        };
+        FetchResponse {
+            responses: vec![topic],
+            ..FetchResponse::default()
+        }
+    }
+
+    fn frame(response: &FetchResponse<'_>, version: i16) -> Segments {
+        encode_response(ApiKey::Fetch, version, 7, |w| response.encode(w, version)).unwrap()
+    }
+
+    #[test]
+    fn external_records_leave_a_gap_of_their_length() {
+        let contents = vec![b'x'; 5000];
+        for version in 4..=18 {
+            let range = |token| ExternalRange { token, len: 5000 };
+            let external = [
+                Some(Records::External(range(1))),
+                None,
+                Some(Records::External(range(2))),
+            ];
+            let segments = frame(&fetched(external.to_vec()), version);
+            // Flexible versions end with tags, after the last records.
+            let pieces = if version >= 12 { 5 } else { 4 };
+            assert_eq!(segments.pieces.len(), pieces);
+
+            let mut sent = Vec::new();
+            for piece in &segments.pieces {
+                match piece {
+                    Piece::Bytes(bytes) => sent.extend_from_slice(bytes),
+                    Piece::External(_) => sent.extend_from_slice(&contents),
+                }
+            }
+            assert_eq!(sent.len(), usize::try_from(segments.len).unwrap());
+            let in_memory = Some(Records::Slice(&contents));
+            let expected = frame(&fetched(vec![in_memory.clone(), None, in_memory]), version);
+            assert_eq!(sent, expected.into_bytes().unwrap());
+        }
+    }
+
+    #[test]
+    fn shared_records_are_sent_from_their_buffer_unless_they_are_short() {
+        for (length, pieces) in [(SHARED_BYTES_MIN - 1, 1), (SHARED_BYTES_MIN, 3)] {
+            let shared = Bytes::from(vec![b'x'; length]);
+            let segments = frame(&fetched(vec![Some(Records::Shared(shared.clone()))]), 12);
+            assert_eq!(segments.pieces.len(), pieces);
+            let expected = frame(&fetched(vec![Some(Records::Slice(&shared))]), 12);
+            assert_eq!(segments.into_bytes(), expected.into_bytes());
+        }
+    }
+
+    #[test]
+    fn empty_external_records_are_no_piece() {
+        let empty = Records::External(ExternalRange { token: 1, len: 0 });
+        assert_eq!(frame(&fetched(vec![Some(empty)]), 12).pieces.len(), 1);
+    }
+
+    #[test]
+    fn the_first_fault_is_returned_instead_of_bytes() {
+        let mut writer = Writer::new();
+        writer.string(&"x".repeat(32_768));
+        writer.nullable_bytes(false, None);
+        let fault = EncodeError::StringTooLong { length: 32_768 };
+        assert_eq!(writer.finish(), Err(fault));
+
+        let mut null = Writer::new();
+        null.nullable_array(false, None, |w, e: &i32| w.i32(*e));
+        assert_eq!(null.finish(), Err(EncodeError::NullNotAllowed));
+    }
+
+    #[test]
+    fn varints_read_back() {
+        for value in [0, 1, 127, 128, 16_383, 16_384, u32::MAX - 1, u32::MAX] {
+            let mut writer = Writer::new();
+            writer.varint(value);
+            let bytes = writer.finish().unwrap().into_bytes().unwrap();
+            assert_eq!(Reader::new(&bytes).varint(), Ok(value));
+        }
+    }
+
+    /// A tagged value of 128 bytes and more moves by two bytes to make room for its size.
+    #[test]
+    fn long_tagged_values_follow_their_size() {
+        let mut writer = Writer::new();
+        writer.tag(3, |w| (0..200_u8).for_each(|_| w.bool(true)));
+        let bytes = writer.finish().unwrap().into_bytes().unwrap();
+        assert_eq!(bytes[..4], [3, 0xc8, 1, 1]);
+        assert_eq!(bytes.len(), 203);
+    }
+}
