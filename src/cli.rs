@@ -115,10 +115,22 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<PipeClosed>().is_some() => ExitCode::SUCCESS,
         Err(error) => {
-            say(&format!("error: {error:#}"));
+            say(&format!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes. A cause that the text before names already is not said twice.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message.push_str(": ");
+            message.push_str(&cause);
+        }
+    }
+    message
 }
 
 /// Client commands run on one thread: they wait for the network and for the terminal.
@@ -144,6 +156,14 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("no such file").context("read a.toml");
+        assert_eq!(message(&error), "read a.toml: no such file");
+        let error = anyhow::anyhow!("no such file").context("read a.toml: no such file");
+        assert_eq!(message(&error), "read a.toml: no such file");
     }
 
     #[test]

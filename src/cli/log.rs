@@ -21,7 +21,7 @@ use ottla_storage::{Offset, checkpoint, clean_shutdown, journal, meta_properties
 
 use self::sink::Sink;
 use super::output::OutputFormat;
-use super::say;
+use super::{message, say};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -75,7 +75,7 @@ pub(super) fn run(command: &Command) -> Result<()> {
             if error.is::<super::output::PipeClosed>() {
                 return Err(error);
             }
-            say(&format!("error: {}: {error:#}", file.display()));
+            say(&format!("error: {}: {}", file.display(), message(&error)));
             failed += 1;
         }
     }

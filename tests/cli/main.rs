@@ -1,0 +1,11 @@
+//! The `ottla` command as people and scripts meet it: a real process, its output, its exit code.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends at the first surprise"
+)]
+
+mod alone;
+mod bad_broker;
+mod run;
