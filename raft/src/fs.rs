@@ -10,6 +10,9 @@
     reason = "each call fails as the system call it stands for"
 )]
 
+#[cfg(test)]
+pub(crate) mod memory;
+
 use std::fmt;
 use std::io;
 use std::ops::Deref;

@@ -31,6 +31,9 @@ mod rpc;
 mod snapshot;
 mod types;
 
+#[cfg(test)]
+mod format_tests;
+
 pub use config::{IoMode, RaftConfig, Timing};
 pub use error::{BarrierError, Fatal, InitializeError, MembershipError, ProposeError, StartError};
 pub use metrics::{Metrics, Replica};

@@ -16,6 +16,8 @@ mod store;
 mod writer;
 
 #[cfg(test)]
+mod model_tests;
+#[cfg(test)]
 mod suite_tests;
 
 pub(crate) use store::LogStore;

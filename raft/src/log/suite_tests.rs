@@ -1,6 +1,7 @@
-//! openraft's own storage suite on the log and the state machine, over real files.
+//! openraft's own storage suite on the log and the state machine, over files in memory.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use openraft::testing::{StoreBuilder, Suite};
@@ -8,7 +9,8 @@ use openraft::testing::{StoreBuilder, Suite};
 use super::LogStore;
 use crate::config::{IoMode, RaftConfig};
 use crate::engine::{StorageError, Types};
-use crate::fs::{Fs, StdFs};
+use crate::fs::Fs;
+use crate::fs::memory::Memory;
 use crate::machine::Machine;
 use crate::ports::StateMachine;
 use crate::snapshot::Snapshots;
@@ -35,24 +37,23 @@ impl StateMachine for Nothing {
     }
 }
 
-struct OnDisk;
+struct InMemory;
 
-impl StoreBuilder<Types, LogStore, Machine, tempfile::TempDir> for OnDisk {
-    async fn build(&self) -> Result<(tempfile::TempDir, LogStore, Machine), StorageError> {
-        let dir = tempfile::tempdir().unwrap();
+impl StoreBuilder<Types, LogStore, Machine> for InMemory {
+    async fn build(&self) -> Result<((), LogStore, Machine), StorageError> {
         let mut config = RaftConfig::new(ClusterId::default(), NodeId(0), DirectoryId::default());
         // Small enough for the suite's logs to cross segments.
         config.segment_size = 4 << 10;
-        let fs: Arc<dyn Fs> = Arc::new(StdFs);
-        let log = LogStore::open(&fs, dir.path().join("log"), &config, None).unwrap();
-        let path = dir.path().join("snapshots");
+        let fs: Arc<dyn Fs> = Arc::new(Memory::default());
+        let log = LogStore::open(&fs, PathBuf::from("/log"), &config, None).unwrap();
+        let path = PathBuf::from("/snapshots");
         let snapshots = Snapshots::open(fs, path, IoMode::Thread).unwrap();
         let machine = Machine::open(Box::new(Nothing), snapshots).unwrap();
-        Ok((dir, log, machine))
+        Ok(((), log, machine))
     }
 }
 
 #[test]
 fn the_storage_suite_of_openraft_passes() {
-    Suite::test_all(OnDisk).unwrap();
+    Suite::test_all(InMemory).unwrap();
 }
