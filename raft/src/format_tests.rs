@@ -12,10 +12,10 @@ use crate::archive::{
     self, EntryRecord, LogIdRecord, MemberRecord, MembershipRecord, PayloadRecord, SnapshotRecord,
     VoteRecord,
 };
-use crate::inspect;
 use crate::log::frame::{self, Content, Kind, Link, SegmentRecord};
 use crate::rpc::{self, Address, Answer, AppendAnswer, Call, Identity, Refusal, Request, Response};
 use crate::snapshot;
+use crate::{convert, inspect};
 
 fn check_golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -270,7 +270,7 @@ proptest! {
             prop_assert_eq!(frame.durable, durable);
             prop_assert_eq!(&frame.content, &Content::Entry(entry.id));
             let body = bytes::Bytes::copy_from_slice(&bytes[frame.body.clone()]);
-            let in_place = archive::entry_in_place(&body).unwrap();
+            let in_place = convert::entry_in_place(&body).unwrap();
             prop_assert_eq!(in_place.log_id, openraft::LogId::from(entry.id));
             let owned = archive::from_bytes::<EntryRecord>(&body);
             prop_assert_eq!(owned.as_ref(), Some(entry));
@@ -313,7 +313,7 @@ proptest! {
         let _ = archive::from_bytes::<Request>(&body);
         let _ = archive::from_bytes::<Response>(&body);
         let _ = archive::from_bytes::<SnapshotRecord>(&body);
-        let _ = archive::entry_in_place(&body.into());
+        let _ = convert::entry_in_place(&body.into());
     }
 }
 

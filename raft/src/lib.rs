@@ -14,6 +14,7 @@
 
 mod archive;
 mod config;
+mod convert;
 mod cursor;
 mod engine;
 mod error;

@@ -18,6 +18,7 @@ use super::recovery;
 use super::writer::{Done, Job, Op, Writer};
 use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
 use crate::config::RaftConfig;
+use crate::convert;
 use crate::engine::{self, Entry, LogFlushed, LogId, StorageError, Types, Vote};
 use crate::error::{Fatal, StartError};
 use crate::fs::Fs;
@@ -289,7 +290,7 @@ impl LogStore {
         });
         // The bytes were written or checked by this process; mapped ones are checked again here.
         let entries = archives.iter().map(|archive| {
-            let entry = archive::entry_in_place(archive);
+            let entry = convert::entry_in_place(archive);
             entry.ok_or_else(|| io::ErrorKind::InvalidData.into())
         });
         entries.collect()
