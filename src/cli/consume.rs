@@ -2,6 +2,7 @@
 
 mod fetch;
 mod format;
+mod json;
 mod position;
 mod reader;
 mod records;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use self::format::{DIRECTIVES, RecordFormat, Shown, write_json};
+use self::format::{DIRECTIVES, RecordFormat, Shown};
+use self::json::write_json;
 use self::position::{Bounds, StartAt};
 use self::reader::{Cursor, Key, Reader};
 use super::Connect;

@@ -1,11 +1,13 @@
 //! `ottla produce`: lines become records.
 
+mod exchange;
 mod input;
 mod partitioner;
 mod progress;
 mod queue;
 mod report;
 mod sender;
+mod start;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,14 +1,11 @@
-//! How one consumed record is printed: kcat's and rpk's `%` directives, or one JSON object.
+//! How one consumed record is printed: kcat's and rpk's `%` directives.
 //!
 //! - A format is parsed once, before anything is read; an unknown directive is refused with the
 //!   list of the known ones.
-//! - Bytes of keys and values are printed as they are (JSON: as text when they are UTF-8, else as
-//!   base64 under a name that says so): nothing is lost or replaced.
+//! - Bytes of keys and values are printed as they are, unless a modifier asks for an encoding.
 
 use std::io::{self, Write};
 use std::str::{Chars, FromStr};
-
-use serde::Serialize;
 
 use crate::cli::value::{escape, rfc3339};
 
@@ -201,81 +198,8 @@ fn write_headers(out: &mut impl Write, headers: &[(&[u8], Option<&[u8]>)]) -> io
     Ok(())
 }
 
-/// One record as one line of JSON.
-pub(crate) fn write_json(record: &Shown<'_>, out: &mut impl Write) -> io::Result<()> {
-    let (key, key_base64) = text_or_base64(record.key);
-    let (value, value_base64) = text_or_base64(record.value);
-    let line = RecordJson {
-        topic: record.topic,
-        partition: record.partition,
-        offset: record.offset,
-        leader_epoch: record.leader_epoch,
-        timestamp: record.timestamp_ms,
-        timestamp_type: if record.is_log_append_time {
-            "LogAppendTime"
-        } else {
-            "CreateTime"
-        },
-        key,
-        key_base64,
-        value,
-        value_base64,
-        headers: record
-            .headers
-            .iter()
-            .map(|&(name, value)| HeaderJson::new(name, value))
-            .collect(),
-    };
-    serde_json::to_writer(&mut *out, &line)?;
-    out.write_all(b"\n")
-}
-
-#[derive(Serialize)]
-struct RecordJson<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    leader_epoch: i32,
-    timestamp: i64,
-    timestamp_type: &'static str,
-    key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_base64: Option<String>,
-    value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_base64: Option<String>,
-    headers: Vec<HeaderJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct HeaderJson<'a> {
-    key: String,
-    value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_base64: Option<String>,
-}
-
-impl<'a> HeaderJson<'a> {
-    fn new(name: &[u8], value: Option<&'a [u8]>) -> Self {
-        let (value, value_base64) = text_or_base64(value);
-        Self {
-            key: String::from_utf8_lossy(name).into_owned(),
-            value,
-            value_base64,
-        }
-    }
-}
-
-fn text_or_base64(bytes: Option<&[u8]>) -> (Option<&str>, Option<String>) {
-    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => (None, None),
-        Some((_, Ok(text))) => (Some(text), None),
-        Some((bytes, Err(_))) => (None, Some(base64(bytes))),
-    }
-}
-
 /// Standard base64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -300,10 +224,10 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn record() -> Shown<'static> {
+    pub(in crate::cli::consume) fn record() -> Shown<'static> {
         Shown {
             topic: "orders",
             partition: 3,
@@ -358,22 +282,6 @@ mod tests {
         for bad in ["%", "%q", "%v{rot13}", "%v{hex", "\\q", "%o{hex}"] {
             assert!(bad.parse::<RecordFormat>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn json_keeps_bytes_that_are_not_text() {
-        let mut out = Vec::new();
-        write_json(&record(), &mut out).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            concat!(
-                r#"{"topic":"orders","partition":3,"offset":42,"leader_epoch":7,"#,
-                r#""timestamp":1769846400000,"timestamp_type":"CreateTime","key":"k1","#,
-                r#""value":null,"value_base64":"dv8x","#,
-                r#""headers":[{"key":"a","value":"1"},{"key":"a","value":null}]}"#,
-                "\n"
-            )
-        );
     }
 
     #[test]

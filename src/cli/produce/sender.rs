@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use ottla_storage::batch::NewRecord;
 use ottla_storage::time::MonoMillis;
@@ -19,27 +19,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cli::client::{Client, ClientError, Link, Metadata, RETRY_BACKOFF, Topics};
+use crate::cli::client::{Client, Link, Metadata, RETRY_BACKOFF, Topics};
 use crate::clock;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::init_producer_id::InitProducerIdRequest;
-use crate::wire::messages::produce::{
-    PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData,
-};
-use crate::wire::records::Records;
 
+use super::exchange::{self, Answered, Exchange, Target};
 use super::input::{Chunk, Parsing};
 use super::partitioner::Chooser;
 use super::progress::Progress;
 use super::queue::{Queue, Shape};
 use super::report::{Delivery, Summary};
+use super::start::{find_topic, init_producer};
 
 /// Uncompressed bytes that may wait in memory.
 const BUFFERED_SIZE_MAX: usize = 64 * 1024 * 1024;
 /// Batches of one request, together.
 const REQUEST_SIZE_MAX: usize = 4 * 1024 * 1024;
-/// A topic that the broker is about to create appears within this time.
-const CREATION_WAIT: Duration = Duration::from_secs(5);
 
 /// How records are sent.
 #[derive(Clone, Debug)]
@@ -64,20 +59,6 @@ pub(super) struct Sender {
     queues: BTreeMap<i32, Queue>,
     in_flight: JoinSet<Exchange>,
     summary: Summary,
-}
-
-/// One request and what came of it.
-struct Exchange {
-    partitions: Vec<i32>,
-    outcome: Result<Vec<Answered>, ClientError>,
-}
-
-/// A broker's answer for one partition.
-struct Answered {
-    partition: i32,
-    code: ErrorCode,
-    base_offset: i64,
-    message: Option<String>,
 }
 
 impl Sender {
@@ -337,37 +318,15 @@ impl Sender {
     }
 
     fn send(&mut self, link: &Arc<Link>, batches: Vec<(i32, Bytes)>) {
-        let partitions: Vec<i32> = batches.iter().map(|(partition, _)| *partition).collect();
-        let request = self.request(batches);
-        let link = Arc::clone(link);
-        let held = self.client.timeout();
-        self.in_flight.spawn(async move {
-            let outcome = exchange(&link, &request, held, &partitions).await;
-            Exchange {
-                partitions,
-                outcome,
-            }
-        });
-    }
-
-    fn request(&self, batches: Vec<(i32, Bytes)>) -> ProduceRequest<'static> {
         let topic = self.metadata.topics.get(&self.sending.topic);
-        let partition_data = batches
-            .into_iter()
-            .map(|(index, bytes)| PartitionProduceData {
-                index,
-                records: Some(Records::Shared(bytes)),
-            });
-        ProduceRequest {
-            transactional_id: None,
+        let target = Target {
+            link: Arc::clone(link),
+            topic: self.sending.topic.clone(),
+            topic_id: topic.map(|topic| topic.id).unwrap_or_default(),
             acks: self.sending.acks,
-            timeout_ms: self.client.timeout_ms(),
-            topic_data: vec![TopicProduceData {
-                name: self.sending.topic.clone().into(),
-                topic_id: topic.map(|topic| topic.id).unwrap_or_default(),
-                partition_data: partition_data.collect(),
-            }],
-        }
+            held: self.client.timeout(),
+        };
+        self.in_flight.spawn(exchange::send(target, batches));
     }
 
     fn settle(&mut self, exchange: Exchange) -> Result<()> {
@@ -441,94 +400,6 @@ impl Sender {
     /// Bytes of records that wait to be sent or acknowledged.
     fn buffered(&self) -> usize {
         self.queues.values().map(Queue::buffered).sum()
-    }
-}
-
-async fn exchange(
-    link: &Link,
-    request: &ProduceRequest<'_>,
-    held: Duration,
-    partitions: &[i32],
-) -> Result<Vec<Answered>, ClientError> {
-    if request.acks == 0 {
-        link.tell(request).await?;
-        let sent = |&partition: &i32| Answered {
-            partition,
-            code: ErrorCode::None,
-            base_offset: -1,
-            message: None,
-        };
-        return Ok(partitions.iter().map(sent).collect());
-    }
-    let answer = link.call_waiting(request, held).await?;
-    Ok(answered(&answer.decode()?))
-}
-
-fn answered(response: &ProduceResponse<'_>) -> Vec<Answered> {
-    let partitions = response
-        .responses
-        .iter()
-        .flat_map(|topic| &topic.partition_responses);
-    partitions
-        .map(|partition| Answered {
-            partition: partition.index,
-            code: partition.error_code,
-            base_offset: partition.base_offset,
-            message: partition
-                .record_errors
-                .first()
-                .and_then(|error| error.batch_index_error_message.as_deref())
-                .or(partition.error_message.as_deref())
-                .map(str::to_owned),
-        })
-        .collect()
-}
-
-/// Waits for a topic that the broker creates on the way.
-async fn find_topic(client: &mut Client, name: &String) -> Result<Metadata> {
-    let patience = clock::mono().saturating_add(CREATION_WAIT.min(client.timeout()));
-    loop {
-        let metadata = client
-            .metadata(Topics::Named {
-                names: std::slice::from_ref(name),
-                may_create: true,
-            })
-            .await?;
-        match metadata.existing(name) {
-            Ok(topic) if !topic.partitions.is_empty() => return Ok(metadata),
-            Err(ClientError::Topic { code, .. })
-                if code.is_retriable() && clock::mono() < patience => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => bail!("topic {name} has no partitions"),
-        }
-        tokio::time::sleep(RETRY_BACKOFF).await;
-    }
-}
-
-/// Asks for the identity under which the broker recognises repeated batches.
-async fn init_producer(
-    client: &mut Client,
-    patience: Duration,
-) -> Result<(ProducerId, ProducerEpoch)> {
-    let deadline = clock::mono().saturating_add(patience);
-    let request = InitProducerIdRequest {
-        transactional_id: None,
-        transaction_timeout_ms: i32::MAX,
-        ..InitProducerIdRequest::default()
-    };
-    loop {
-        let answer = client.call_any(&request).await?;
-        let response = answer.decode()?;
-        if response.error_code.is_retriable() && clock::mono() < deadline {
-            tokio::time::sleep(RETRY_BACKOFF).await;
-            continue;
-        }
-        answer.check(response.error_code)?;
-        let id = ProducerId::from_wire(response.producer_id);
-        let epoch = ProducerEpoch::from_wire(response.producer_epoch);
-        return id
-            .zip(epoch)
-            .ok_or_else(|| anyhow!("the broker gave producer id {}", response.producer_id));
     }
 }
 
