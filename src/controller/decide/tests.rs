@@ -4,7 +4,7 @@ use ottla_storage::ids::DirectoryId;
 use uuid::Uuid;
 
 use super::*;
-use crate::config::{Sources, StaticConfig};
+use crate::config::StaticConfig;
 use crate::controller::command::*;
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::{EndpointRecord, Entry};
@@ -25,22 +25,6 @@ pub(crate) fn settings() -> Settings {
         delete_topics: true,
         operation_records_max: OPERATION_RECORDS_MAX,
         fixed: StaticConfig::default(),
-    }
-}
-
-fn settings_with(pairs: &[(&str, &str)]) -> Settings {
-    let flags = pairs
-        .iter()
-        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-        .collect();
-    let fixed = StaticConfig::read(&Sources {
-        flags,
-        ..Sources::default()
-    })
-    .unwrap();
-    Settings {
-        fixed,
-        ..settings()
     }
 }
 
@@ -102,6 +86,10 @@ impl World {
     }
 
     /// Decides and applies, step by step.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "commands are built in the call"
+    )]
     fn run(&mut self, command: Command) -> Outcome {
         loop {
             let decision = decide(&self.settings, &self.image, &command, &mut self.draw);
