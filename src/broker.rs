@@ -5,22 +5,36 @@
 
 pub mod admin;
 mod admin_error;
+pub mod apply;
 pub mod authorize;
 pub mod context;
 pub mod core;
 pub mod dispatch;
-
+mod error_code;
+mod fetch_session;
 mod handler;
+mod housekeeping;
 pub mod metrics;
+mod partitions;
+pub mod purgatory;
 pub mod reply;
-pub(crate) mod timer;
+mod timer;
+mod wait;
+
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
 use crate::config::NodeConfig;
 use crate::metadata::{BrokerId, ImageVersion, Publisher};
+use crate::replica::Replicas;
 use admin::Admin;
+use fetch_session::SessionCache;
 use metrics::Metrics;
+use purgatory::Purgatory;
+
+/// Fetches that may wait at once.
+const PARKED_FETCHES_MAX: usize = 100_000;
 
 /// The handles that every request may need: one per node, shared by its cores.
 #[derive(Debug)]
@@ -33,8 +47,36 @@ pub struct Broker {
     pub metadata: Publisher,
     /// What admin requests need.
     pub admin: Admin,
+    /// The partitions that this broker holds.
+    pub replicas: Arc<Replicas>,
+    /// Where fetches wait.
+    pub purgatory: Arc<Purgatory>,
     /// Counters.
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
     pub applied: watch::Sender<ImageVersion>,
+    sessions: Mutex<SessionCache>,
+}
+
+impl Broker {
+    /// The handles of a node whose replicas follow `metadata` once [`apply::run`] does.
+    pub fn new(
+        config: NodeConfig,
+        metadata: Publisher,
+        admin: Admin,
+        replicas: Arc<Replicas>,
+    ) -> Self {
+        let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
+        Self {
+            id: config.node_id,
+            config,
+            metadata,
+            admin,
+            replicas,
+            purgatory: Purgatory::new(PARKED_FETCHES_MAX),
+            metrics: Metrics::default(),
+            applied: watch::Sender::new(ImageVersion::default()),
+            sessions: Mutex::new(SessionCache::new(session_count)),
+        }
+    }
 }

@@ -9,5 +9,6 @@ pub mod config;
 pub mod controller;
 pub mod metadata;
 pub mod net;
+pub mod replica;
 pub mod telemetry;
 pub mod wire;

@@ -1,4 +1,249 @@
 //! One partition on this broker: its decisions (`core`, pure), and the glue that carries them out.
+//!
+//! - Every event of a partition goes through its one queue, and one writer at a time works it off
+//!   (`combining`, `driver`).
+//! - Readers look at the published view and take no lock.
 
 pub mod combining;
 pub(crate) mod core;
+mod directories;
+mod driver;
+pub mod replicas;
+pub mod request;
+mod settings;
+pub mod view;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
+
+use ottla_storage::log::PartitionLog;
+use ottla_storage::{DirectoryId, LogEvent, Offset};
+
+use combining::{Combining, Limits};
+use core::effect::Leadership;
+use core::partition::Partition;
+use directories::Directories;
+use driver::{Closing, Driver, Event};
+use request::Submission;
+use settings::PartitionConfig;
+use view::{Published, View, Watch};
+
+use crate::metadata::{BrokerId, PartitionIndex, TopicId};
+
+pub use replicas::{PartitionChange, ReplicaMap, Replicas};
+
+/// Names a partition whatever its topic is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplicaKey {
+    /// The topic.
+    pub topic: TopicId,
+    /// Which of its partitions.
+    pub partition: PartitionIndex,
+}
+
+/// Why a log is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenFailure {
+    /// It waits for its scan; an event tells of its end.
+    Unrecovered,
+    /// Not now (a full disk); another try may succeed.
+    Unavailable,
+    /// The log or its directory is lost until the process restarts.
+    Offline,
+}
+
+/// A log that was opened, and what its journal knows of the high watermark.
+#[derive(Debug)]
+pub(crate) struct OpenedLog {
+    pub(crate) log: PartitionLog,
+    pub(crate) high_watermark: Offset,
+}
+
+/// One replica of one partition.
+#[derive(Debug)]
+pub struct Replica {
+    key: ReplicaKey,
+    topic: Arc<str>,
+    published: Arc<Published>,
+    lock: Combining<Event, Driver>,
+    is_open_asked: AtomicBool,
+    /// The directory that the metadata names for a log that does not exist yet.
+    assigned_directory: Option<DirectoryId>,
+    /// Where the log is, once that was asked.
+    directory: OnceLock<DirectoryId>,
+}
+
+impl Replica {
+    /// A replica whose log is not open; it refuses everything until it is told who leads.
+    pub(crate) fn new(
+        (key, topic, me): (ReplicaKey, Arc<str>, BrokerId),
+        config: Arc<PartitionConfig>,
+        (directories, assigned_directory): (Arc<Directories>, Option<DirectoryId>),
+        initial: Arc<View>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|replica| {
+            let published = Arc::new(Published::new(initial));
+            let core = Partition::new(me, config.settings);
+            let driver = Driver::new(
+                replica.clone(),
+                directories,
+                published.clone(),
+                core,
+                config,
+            );
+            Self {
+                key,
+                topic,
+                published,
+                lock: Combining::new(Limits::default(), driver),
+                is_open_asked: AtomicBool::new(false),
+                assigned_directory,
+                directory: OnceLock::new(),
+            }
+        })
+    }
+
+    /// Which partition this is.
+    pub fn key(&self) -> ReplicaKey {
+        self.key
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// The partition as it is now. Cheap; do not hold it for long.
+    pub fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.published.load()
+    }
+
+    /// The partition as it is now, to be kept.
+    pub fn view_owned(&self) -> Arc<View> {
+        arc_swap::Guard::into_inner(self.published.load())
+    }
+
+    /// Watches the partition until the registration is dropped. Look at the view afterwards.
+    pub fn watch(self: &Arc<Self>, watcher: Arc<dyn Watch>) -> Watching {
+        let id = self.published.watch(watcher);
+        Watching {
+            published: self.published.clone(),
+            id,
+        }
+    }
+
+    /// Submits a request and works the queue off; pending if there is no room, and then `waker` is
+    /// woken when there may be.
+    pub fn poll_submit(&self, submission: &mut Submission, waker: &Waker) -> Poll<()> {
+        let size = match &submission.0 {
+            Some(Event::Request(request)) => request.size(),
+            _ => 0,
+        };
+        let submitted = self.lock.poll_submit(size, &mut submission.0, waker);
+        self.ask_open();
+        self.lock.run();
+        submitted
+    }
+
+    /// Sees that the log gets opened, if it is not. The view tells when it is.
+    pub fn ask_open(&self) {
+        if !self.is_open_asked.load(Ordering::Acquire)
+            && !self.is_open_asked.swap(true, Ordering::AcqRel)
+        {
+            self.lock.complete(Event::Open);
+            self.lock.run();
+        }
+    }
+
+    /// The next request asks again.
+    pub(crate) fn may_ask_open_again(&self) {
+        self.is_open_asked.store(false, Ordering::Release);
+    }
+
+    /// Where the metadata wants a log that does not exist yet.
+    pub fn assigned_directory(&self) -> Option<DirectoryId> {
+        self.assigned_directory
+    }
+
+    pub(crate) fn set_directory(&self, directory: DirectoryId) {
+        self.directory.get_or_init(|| directory);
+    }
+
+    /// The directory of its log; `None` as long as nobody needed the log.
+    pub fn directory(&self) -> Option<DirectoryId> {
+        self.directory.get().copied()
+    }
+
+    /// The log was opened, or could not be.
+    pub(crate) fn opened(&self, result: Result<OpenedLog, OpenFailure>) {
+        self.post(Event::Opened(Box::new(result)));
+    }
+
+    /// The metadata names this broker the leader.
+    pub(crate) fn lead(&self, leadership: Leadership) {
+        self.post(Event::Lead(leadership));
+    }
+
+    /// Settings changed.
+    pub(crate) fn configure(&self, config: Arc<PartitionConfig>) {
+        self.post(Event::Configure(config));
+    }
+
+    /// The log's I/O came further.
+    pub(crate) fn log_event(&self, event: LogEvent) {
+        self.post(Event::Log(event));
+    }
+
+    /// A deadline of a request has passed.
+    pub fn tick(&self) {
+        self.post(Event::Tick);
+    }
+
+    /// It is time for retention. A log that is not open is left alone.
+    pub fn retain(&self) {
+        if matches!(**self.view(), View::Led(_)) {
+            self.post(Event::Retain);
+        }
+    }
+
+    /// It is time to forget producers that are gone. A log that is not open remembers none.
+    pub fn expire_producers(&self) {
+        if matches!(**self.view(), View::Led(_)) {
+            self.post(Event::ExpireProducers);
+        }
+    }
+
+    /// The directory is lost.
+    pub(crate) fn offline(&self) {
+        self.post(Event::Offline);
+    }
+
+    /// The partition is not this broker's any more: its log is removed.
+    pub(crate) fn delete(&self) {
+        self.post(Event::Delete);
+    }
+
+    /// The node stops: the log is closed in order, and then `closing` is dropped.
+    pub(crate) fn close(&self, closing: Closing) {
+        self.post(Event::Close(closing));
+    }
+
+    fn post(&self, event: Event) {
+        self.lock.complete(event);
+        self.lock.run();
+    }
+}
+
+/// A registration of a watcher.
+#[derive(Debug)]
+pub struct Watching {
+    published: Arc<Published>,
+    id: u64,
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.published.forget(self.id);
+    }
+}

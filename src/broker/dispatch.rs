@@ -99,6 +99,9 @@ macro_rules! handle {
 
 fn dispatch(cx: Context, body: Body) -> Reply {
     match cx.api {
+        ApiKey::Produce => handler::produce::start(cx, body),
+        ApiKey::Fetch => handler::fetch::start(cx, body),
+        ApiKey::ListOffsets => handle!(cx, body, list_offsets::ListOffsetsRequest),
         ApiKey::ApiVersions => handle!(cx, body, api_versions::ApiVersionsRequest),
         ApiKey::Metadata => handle!(cx, body, metadata::MetadataRequest),
         ApiKey::CreateTopics => handle!(cx, body, create_topics::CreateTopicsRequest),
@@ -125,6 +128,14 @@ fn dispatch(cx: Context, body: Body) -> Reply {
                 describe_topic_partitions::DescribeTopicPartitionsRequest
             )
         }
-        api => unreachable!("{api} has no handler"),
+        ApiKey::DeleteRecords => handle!(cx, body, delete_records::DeleteRecordsRequest),
+        ApiKey::OffsetForLeaderEpoch => {
+            handle!(
+                cx,
+                body,
+                offset_for_leader_epoch::OffsetForLeaderEpochRequest
+            )
+        }
+        ApiKey::DescribeLogDirs => handle!(cx, body, describe_log_dirs::DescribeLogDirsRequest),
     }
 }

@@ -135,7 +135,11 @@ impl Session {
     }
 
     fn set(&mut self, key: &PartitionKey, ask: PartitionAsk) {
-        if let Some(cached) = self.places.get(key).and_then(|place| self.order.get_mut(place)) {
+        if let Some(cached) = self
+            .places
+            .get(key)
+            .and_then(|place| self.order.get_mut(place))
+        {
             cached.ask = ask;
             return;
         }
@@ -154,7 +158,9 @@ impl Session {
     }
 
     fn remove(&mut self, key: &PartitionKey) -> Option<Cached> {
-        self.places.remove(key).and_then(|place| self.order.remove(&place))
+        self.places
+            .remove(key)
+            .and_then(|place| self.order.remove(&place))
     }
 
     /// The partitions to read, first served first.
@@ -170,8 +176,12 @@ impl Session {
 
     /// Remembers an answer; whether the incremental response names the partition.
     pub(crate) fn learn(&mut self, key: &PartitionKey, answer: &PartitionAnswer) -> bool {
-        let Some(place) = self.places.get(key) else { return answer.has_records };
-        let Some(cached) = self.order.get_mut(place) else { return answer.has_records };
+        let Some(place) = self.places.get(key) else {
+            return answer.has_records;
+        };
+        let Some(cached) = self.order.get_mut(place) else {
+            return answer.has_records;
+        };
         let named = cached.learn(answer);
         if answer.has_records
             && let Some(cached) = self.remove(key)
@@ -190,7 +200,10 @@ pub(crate) enum Admission {
     /// As `Sessionless`, and a session may be created from the request's partitions.
     Full,
     /// The partitions stand in the session, which this request has moved on from `epoch`.
-    Incremental { session: Arc<Mutex<Session>>, epoch: i32 },
+    Incremental {
+        session: Arc<Mutex<Session>>,
+        epoch: i32,
+    },
 }
 
 #[derive(Debug)]
@@ -211,7 +224,10 @@ pub(crate) struct SessionCache {
 
 impl SessionCache {
     pub(crate) fn new(slot_count_max: usize) -> Self {
-        Self { slot_count_max, slots: BTreeMap::new() }
+        Self {
+            slot_count_max,
+            slots: BTreeMap::new(),
+        }
     }
 
     /// Decides how `ask` is served, and moves its session on.
@@ -223,9 +239,16 @@ impl SessionCache {
         if ask.session_epoch == INITIAL_EPOCH || ask.session_epoch == FINAL_EPOCH {
             self.slots.remove(&ask.session_id);
             let wants_session = ask.session_epoch == INITIAL_EPOCH;
-            return Ok(if wants_session { Admission::Full } else { Admission::Sessionless });
+            return Ok(if wants_session {
+                Admission::Full
+            } else {
+                Admission::Sessionless
+            });
         }
-        let slot = self.slots.get_mut(&ask.session_id).ok_or(SessionError::IdNotFound)?;
+        let slot = self
+            .slots
+            .get_mut(&ask.session_id)
+            .ok_or(SessionError::IdNotFound)?;
         let shared = slot.session.clone();
         let mut session = lock(&shared);
         if session.next_epoch != ask.session_epoch {
@@ -249,7 +272,10 @@ impl SessionCache {
         }
         slot.last_used = now;
         slot.partition_count = partition_count;
-        Ok(Admission::Incremental { session: shared, epoch: ask.session_epoch })
+        Ok(Admission::Incremental {
+            session: shared,
+            epoch: ask.session_epoch,
+        })
     }
 
     /// Creates a session from a full request and what was answered to it; its id, or 0 for none.

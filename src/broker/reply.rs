@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use ottla_storage::FileRange;
 use ottla_storage::fs::File;
 
 use crate::wire::api::ApiKey;
@@ -22,6 +23,12 @@ use crate::wire::writer::{EncodeError, Segments};
 pub trait HeldFile: fmt::Debug + Send + Sync {
     /// The file; `None` if nothing of it is named.
     fn file(&self) -> Option<&dyn File>;
+}
+
+impl HeldFile for FileRange {
+    fn file(&self) -> Option<&dyn File> {
+        Self::file(self)
+    }
 }
 
 /// Bytes of a file that a response names.

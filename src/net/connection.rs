@@ -42,7 +42,7 @@ pub struct ConnectionLimits {
     pub in_flight_count: usize,
     /// Bytes of requests that are not yet answered; one request passes whatever its size.
     pub in_flight_bytes: usize,
-    /// `connections.max.idle.ms`.
+    /// `connections.max.idle.ms`; anything beyond a year is never.
     pub idle: Duration,
 }
 
@@ -82,6 +82,15 @@ pub(crate) struct Shared {
     pub(crate) pool: RefCell<Pool>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) limits: ConnectionLimits,
+}
+
+/// As good as never, and still a moment that a timer can be set to.
+const IDLE_MAX: Duration = Duration::from_hours(365 * 24);
+
+impl Shared {
+    fn idle(&self) -> Duration {
+        self.limits.idle.min(IDLE_MAX)
+    }
 }
 
 /// A request that is not yet answered, in the order of arrival.
@@ -164,7 +173,7 @@ impl<S: Service> Connection<S> {
             end: None,
             freed: None,
             stopping: Box::pin(stopping),
-            idle: Box::pin(tokio::time::sleep_until(active + shared.limits.idle)),
+            idle: Box::pin(tokio::time::sleep_until(active + shared.idle())),
             active,
             shared,
         }
@@ -410,7 +419,7 @@ impl<S: Service> Connection<S> {
             return Poll::Ready(());
         }
         ready!(self.idle.as_mut().poll(cx));
-        let idle_at = self.active + self.shared.limits.idle;
+        let idle_at = self.active + self.shared.idle();
         let is_idle = idle_at <= Instant::now() && self.slots.is_empty();
         if is_idle {
             self.end = Some(End::Idle);

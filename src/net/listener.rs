@@ -25,8 +25,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What the listener and its cores may use.
 #[derive(Clone, Debug)]
 pub struct ListenerConfig {
-    /// The listener's name, as in `listeners=NAME://host:port`.
-    pub name: String,
     /// Threads that serve connections.
     pub core_count: usize,
     /// `max.connections`.
@@ -58,16 +56,17 @@ pub enum StartError {
 /// A bound socket: what fails at start fails here, before anything else is touched.
 #[derive(Debug)]
 pub struct Listener {
+    name: String,
     socket: TcpListener,
     address: SocketAddr,
 }
 
 impl Listener {
-    /// Binds `address`; port 0 takes a free one.
+    /// Binds `address` for the listener of that name; port 0 takes a free one.
     ///
     /// # Errors
     /// `StartError::Bind`; do not retry before the cause is gone.
-    pub fn bind(address: SocketAddr) -> Result<Self, StartError> {
+    pub fn bind(name: String, address: SocketAddr) -> Result<Self, StartError> {
         let bind = || {
             let socket = Socket::new(
                 Domain::for_address(address),
@@ -80,9 +79,21 @@ impl Listener {
             socket.listen(BACKLOG)?;
             let socket = TcpListener::from(socket);
             let address = socket.local_addr()?;
-            Ok(Self { socket, address })
+            Ok((socket, address))
         };
-        bind().map_err(|source| StartError::Bind { address, source })
+        match bind() {
+            Ok((socket, address)) => Ok(Self {
+                name,
+                socket,
+                address,
+            }),
+            Err(source) => Err(StartError::Bind { address, source }),
+        }
+    }
+
+    /// The listener's name, as in `listeners=NAME://host:port`.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The address with the port that was bound.
@@ -132,12 +143,12 @@ impl Server {
         let dealer = Dealer {
             socket: listener.socket,
             accepting: accepting.clone(),
-            name: config.name.clone(),
+            name: listener.name,
             connection_count_max: config.connection_count_max,
             cores,
         };
         let acceptor = std::thread::Builder::new()
-            .name(format!("accept-{}", config.name))
+            .name(format!("accept-{}", dealer.name))
             .spawn(move || dealer.run())
             .map_err(StartError::Core)?;
         Ok(Self {

@@ -33,7 +33,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { request_count: 1024, request_bytes: 16 << 20, turn_bytes: 1 << 20 }
+        Self {
+            request_count: 1024,
+            request_bytes: 16 << 20,
+            turn_bytes: 1 << 20,
+        }
     }
 }
 
@@ -86,7 +90,9 @@ impl<E> Queue<E> {
         turn.extend(self.completions.drain(..));
         let mut taken: usize = 0;
         while requests_too {
-            let Some((size, _)) = self.requests.front() else { break };
+            let Some((size, _)) = self.requests.front() else {
+                break;
+            };
             if taken > 0 && taken.saturating_add(*size) > turn_bytes {
                 break;
             }
@@ -111,7 +117,10 @@ impl<E, W: Writer<E>> Combining<E, W> {
                 bytes: 0,
                 waiting: Vec::new(),
             }),
-            writer: TryLock::new(Locked { writer, events: Vec::new() }),
+            writer: TryLock::new(Locked {
+                writer,
+                events: Vec::new(),
+            }),
         }
     }
 
@@ -150,7 +159,9 @@ impl<E, W: Writer<E>> Combining<E, W> {
     /// Works until the queue holds nothing to do, unless someone else is doing so already.
     pub fn run(&self) {
         loop {
-            let Some(mut locked) = self.writer.try_lock() else { return };
+            let Some(mut locked) = self.writer.try_lock() else {
+                return;
+            };
             let Locked { writer, events } = &mut *locked;
             loop {
                 let waiting = self.take_turn(writer.accepts_requests(), events);
@@ -172,7 +183,11 @@ impl<E, W: Writer<E>> Combining<E, W> {
     fn take_turn(&self, requests_too: bool, turn: &mut Vec<E>) -> Vec<Waker> {
         let mut queue = lock(&self.queue);
         queue.take_turn(requests_too, self.limits.turn_bytes, turn);
-        if turn.is_empty() { Vec::new() } else { std::mem::take(&mut queue.waiting) }
+        if turn.is_empty() {
+            Vec::new()
+        } else {
+            std::mem::take(&mut queue.waiting)
+        }
     }
 
     fn has_work(&self, requests_too: bool) -> bool {
@@ -183,7 +198,10 @@ impl<E, W: Writer<E>> Combining<E, W> {
 
 // A poisoned lock means that a turn panicked: the process is ending (fail stop, decision 13), and
 // with `panic = "abort"` nobody sees this.
-#[cfg_attr(not(loom), expect(clippy::expect_used, reason = "a panicked turn ends the process"))]
+#[cfg_attr(
+    not(loom),
+    expect(clippy::expect_used, reason = "a panicked turn ends the process")
+)]
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("a turn panicked")
 }
@@ -229,12 +247,20 @@ mod model {
 
     impl<T> TryLock<T> {
         pub(super) fn new(value: T) -> Self {
-            Self { taken: AtomicBool::new(false), value: Mutex::new(value) }
+            Self {
+                taken: AtomicBool::new(false),
+                value: Mutex::new(value),
+            }
         }
 
         pub(super) fn try_lock(&self) -> Option<Guard<'_, T>> {
-            self.taken.compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire).ok()?;
-            Some(Guard { lock: self, value: Some(lock(&self.value)) })
+            self.taken
+                .compare_exchange(false, true, Ordering::AcqRel, Ordering::Acquire)
+                .ok()?;
+            Some(Guard {
+                lock: self,
+                value: Some(lock(&self.value)),
+            })
         }
     }
 
@@ -289,8 +315,18 @@ mod tests {
     }
 
     fn combining(closed: bool) -> Combining<u32, Recorder> {
-        let limits = Limits { request_count: 3, request_bytes: 100, turn_bytes: 60 };
-        Combining::new(limits, Recorder { closed, turns: Vec::new() })
+        let limits = Limits {
+            request_count: 3,
+            request_bytes: 100,
+            turn_bytes: 60,
+        };
+        Combining::new(
+            limits,
+            Recorder {
+                closed,
+                turns: Vec::new(),
+            },
+        )
     }
 
     fn turns(combining: &Combining<u32, Recorder>) -> Vec<Vec<u32>> {

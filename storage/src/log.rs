@@ -225,6 +225,11 @@ impl PartitionLog {
         &self.producers
     }
 
+    /// Forgets producers that have been idle for longer than the settings say; how many.
+    pub fn expire_producers(&mut self, now: WallMillis) -> usize {
+        self.producers.expire(now, self.config.producers.expiry)
+    }
+
     /// Why the directory is offline, if it is.
     pub fn directory_failure(&self) -> Option<Arc<DirectoryFailure>> {
         self.shared.directory.failure()

@@ -254,6 +254,11 @@ impl LogView {
             .map_or(self.log_end, |next| next.base())
     }
 
+    /// The leader epoch of the record at `offset`, if the log knows of one.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.epochs.epoch_for_offset(offset)
+    }
+
     /// Where the highest epoch of this log that is not above `epoch` ends; `None` if that is undefined.
     pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<EpochEnd> {
         self.epochs.end_offset_for(epoch, self.log_end)

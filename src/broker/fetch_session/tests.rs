@@ -10,7 +10,10 @@ fn at(seconds: u64) -> MonoMillis {
 }
 
 fn key(partition: i32) -> PartitionKey {
-    PartitionKey { topic: TopicKey::Id(TopicId::new(Uuid::from_u128(7))), partition }
+    PartitionKey {
+        topic: TopicKey::Id(TopicId::new(Uuid::from_u128(7))),
+        partition,
+    }
 }
 
 fn partition(fetch_offset: i64) -> PartitionAsk {
@@ -71,15 +74,24 @@ fn admitted(result: Result<Admission, SessionError>) -> Arc<Mutex<Session>> {
 }
 
 fn order(session: &Mutex<Session>) -> Vec<i32> {
-    lock(session).partitions().map(|(key, _)| key.partition).collect()
+    lock(session)
+        .partitions()
+        .map(|(key, _)| key.partition)
+        .collect()
 }
 
 #[test]
 fn the_first_incremental_request_has_epoch_one_and_each_epoch_serves_once() {
     let (mut cache, id) = with_session(&[0, 1]);
-    assert_eq!(cache.admit(at(1), &ask(id, 2, &[])).unwrap_err(), SessionError::InvalidEpoch);
+    assert_eq!(
+        cache.admit(at(1), &ask(id, 2, &[])).unwrap_err(),
+        SessionError::InvalidEpoch
+    );
     admitted(cache.admit(at(1), &ask(id, 1, &[])));
-    assert_eq!(cache.admit(at(1), &ask(id, 1, &[])).unwrap_err(), SessionError::InvalidEpoch);
+    assert_eq!(
+        cache.admit(at(1), &ask(id, 1, &[])).unwrap_err(),
+        SessionError::InvalidEpoch
+    );
     admitted(cache.admit(at(1), &ask(id, 2, &[])));
 }
 
@@ -92,8 +104,14 @@ fn the_epoch_wraps_to_one() {
 #[test]
 fn an_unknown_session_is_refused() {
     let (mut cache, id) = with_session(&[0]);
-    assert_eq!(cache.admit(at(1), &ask(id + 1, 1, &[])).unwrap_err(), SessionError::IdNotFound);
-    assert_eq!(cache.admit(at(1), &ask(0, 1, &[])).unwrap_err(), SessionError::IdNotFound);
+    assert_eq!(
+        cache.admit(at(1), &ask(id + 1, 1, &[])).unwrap_err(),
+        SessionError::IdNotFound
+    );
+    assert_eq!(
+        cache.admit(at(1), &ask(0, 1, &[])).unwrap_err(),
+        SessionError::IdNotFound
+    );
 }
 
 #[test]
@@ -101,15 +119,24 @@ fn a_full_request_closes_the_session_that_it_names() {
     for session_epoch in [0, -1] {
         let (mut cache, id) = with_session(&[0]);
         cache.admit(at(1), &ask(id, session_epoch, &[0])).unwrap();
-        assert_eq!(cache.admit(at(1), &ask(id, 1, &[])).unwrap_err(), SessionError::IdNotFound);
+        assert_eq!(
+            cache.admit(at(1), &ask(id, 1, &[])).unwrap_err(),
+            SessionError::IdNotFound
+        );
     }
 }
 
 #[test]
 fn a_session_keeps_to_one_way_of_naming_topics() {
     let (mut cache, id) = with_session(&[0]);
-    let by_name = SessionAsk { uses_topic_ids: false, ..ask(id, 1, &[]) };
-    assert_eq!(cache.admit(at(1), &by_name).unwrap_err(), SessionError::TopicIdMode);
+    let by_name = SessionAsk {
+        uses_topic_ids: false,
+        ..ask(id, 1, &[])
+    };
+    assert_eq!(
+        cache.admit(at(1), &by_name).unwrap_err(),
+        SessionError::TopicIdMode
+    );
     admitted(cache.admit(at(1), &ask(id, 1, &[])));
 }
 
@@ -121,16 +148,28 @@ fn an_incremental_request_adds_changes_and_forgets_partitions() {
     change.forgotten.push(key(0));
     let session = admitted(cache.admit(at(1), &change));
     assert_eq!(order(&session), [1, 2]);
-    let offsets: Vec<_> = lock(&session).partitions().map(|(_, ask)| ask.fetch_offset).collect();
+    let offsets: Vec<_> = lock(&session)
+        .partitions()
+        .map(|(_, ask)| ask.fetch_offset)
+        .collect();
     assert_eq!(offsets, [42, 0]);
 }
 
 #[test]
 fn a_session_that_becomes_empty_is_closed() {
     let (mut cache, id) = with_session(&[0]);
-    let forget = SessionAsk { forgotten: vec![key(0)], ..ask(id, 1, &[]) };
-    assert!(matches!(cache.admit(at(1), &forget), Ok(Admission::Sessionless)));
-    assert_eq!(cache.admit(at(1), &ask(id, 2, &[])).unwrap_err(), SessionError::IdNotFound);
+    let forget = SessionAsk {
+        forgotten: vec![key(0)],
+        ..ask(id, 1, &[])
+    };
+    assert!(matches!(
+        cache.admit(at(1), &forget),
+        Ok(Admission::Sessionless)
+    ));
+    assert_eq!(
+        cache.admit(at(1), &ask(id, 2, &[])).unwrap_err(),
+        SessionError::IdNotFound
+    );
 }
 
 #[test]
@@ -139,12 +178,24 @@ fn only_what_changed_is_named() {
     let session = admitted(cache.admit(at(1), &ask(id, 1, &[])));
     let mut session = lock(&session);
     assert!(!session.learn(&key(0), &quiet()));
-    let moved = PartitionAnswer { high_watermark: 6, ..quiet() };
+    let moved = PartitionAnswer {
+        high_watermark: 6,
+        ..quiet()
+    };
     assert!(session.learn(&key(0), &moved));
     assert!(!session.learn(&key(0), &moved));
-    let started = PartitionAnswer { log_start_offset: 3, ..moved };
+    let started = PartitionAnswer {
+        log_start_offset: 3,
+        ..moved
+    };
     assert!(session.learn(&key(0), &started));
-    assert!(session.learn(&key(0), &PartitionAnswer { must_be_named: true, ..started }));
+    assert!(session.learn(
+        &key(0),
+        &PartitionAnswer {
+            must_be_named: true,
+            ..started
+        }
+    ));
     assert!(!session.learn(&key(0), &started));
 }
 
@@ -153,9 +204,15 @@ fn the_recovery_from_an_error_is_named() {
     let (mut cache, id) = with_session(&[0]);
     let session = admitted(cache.admit(at(1), &ask(id, 1, &[])));
     let mut session = lock(&session);
-    let error = PartitionAnswer { has_error: true, ..quiet() };
+    let error = PartitionAnswer {
+        has_error: true,
+        ..quiet()
+    };
     assert!(session.learn(&key(0), &error));
-    assert!(session.learn(&key(0), &quiet()), "same watermark as before the error");
+    assert!(
+        session.learn(&key(0), &quiet()),
+        "same watermark as before the error"
+    );
     assert!(!session.learn(&key(0), &quiet()));
 }
 
@@ -163,7 +220,13 @@ fn the_recovery_from_an_error_is_named() {
 fn partitions_that_returned_records_go_to_the_tail() {
     let (mut cache, id) = with_session(&[0, 1, 2]);
     let session = admitted(cache.admit(at(1), &ask(id, 1, &[])));
-    lock(&session).learn(&key(0), &PartitionAnswer { has_records: true, ..quiet() });
+    lock(&session).learn(
+        &key(0),
+        &PartitionAnswer {
+            has_records: true,
+            ..quiet()
+        },
+    );
     assert_eq!(order(&session), [1, 2, 0]);
 }
 
@@ -178,7 +241,10 @@ fn a_duplicate_in_between_makes_the_first_answer_stale() {
 
 fn fill(cache: &mut SessionCache, count: i32, partitions: &[i32], is_follower: bool) {
     for start in 0..count {
-        let first = SessionAsk { is_follower, ..ask(0, 0, partitions) };
+        let first = SessionAsk {
+            is_follower,
+            ..ask(0, 0, partitions)
+        };
         let candidate = u32::try_from(start + 1000).unwrap() * 2;
         assert!(cache.create(at(0), &first, [], || candidate) > 0);
     }
@@ -189,7 +255,11 @@ fn a_full_cache_creates_no_session_for_an_equal() {
     let mut cache = SessionCache::new(3);
     fill(&mut cache, 3, &[0], false);
     assert_eq!(cache.create(at(60), &ask(0, 0, &[0]), [], ids()), 0);
-    assert_eq!(cache.create(at(60), &ask(0, 0, &[0, 1]), [], ids()), 0, "none is old yet");
+    assert_eq!(
+        cache.create(at(60), &ask(0, 0, &[0, 1]), [], ids()),
+        0,
+        "none is old yet"
+    );
 }
 
 #[test]
@@ -204,7 +274,10 @@ fn an_idle_session_yields_first() {
 fn a_follower_takes_the_place_of_a_consumer_and_not_the_reverse() {
     let mut cache = SessionCache::new(1);
     fill(&mut cache, 1, &[0, 1, 2], false);
-    let follower = SessionAsk { is_follower: true, ..ask(0, 0, &[0]) };
+    let follower = SessionAsk {
+        is_follower: true,
+        ..ask(0, 0, &[0])
+    };
     assert!(cache.create(at(1), &follower, [], ids()) > 0);
     assert_eq!(cache.create(at(1), &ask(0, 0, &[0, 1, 2, 3]), [], ids()), 0);
 }

@@ -137,7 +137,6 @@ impl Node {
 
     fn start_with(connection: ConnectionLimits, connection_count_max: usize) -> Self {
         let config = ListenerConfig {
-            name: "TEST".to_owned(),
             core_count: 2,
             connection_count_max,
             in_flight_bytes: 4 << 20,
@@ -145,7 +144,7 @@ impl Node {
             grace: Duration::from_secs(5),
         };
         let script = Arc::new(Script::default());
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = Listener::bind("TEST".to_owned(), "127.0.0.1:0".parse().unwrap()).unwrap();
         let server = Server::start(listener, &config, &Start(script.clone())).unwrap();
         Self {
             server: Some(server),
@@ -433,8 +432,8 @@ fn stopping_finishes_what_is_in_flight() {
 
 #[test]
 fn a_port_in_use_is_an_error_at_start() {
-    let first = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let second = Listener::bind(first.local_address());
+    let first = Listener::bind("TEST".to_owned(), "127.0.0.1:0".parse().unwrap()).unwrap();
+    let second = Listener::bind("TEST".to_owned(), first.local_address());
     assert!(matches!(second, Err(crate::net::StartError::Bind { .. })));
 }
 

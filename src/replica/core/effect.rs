@@ -12,7 +12,7 @@ pub(crate) struct Ticket(pub(crate) u64);
 
 /// What a producer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acks {
+pub enum Acks {
     /// `acks=0`: nothing; the request is over once it is decided whether the batches are appended.
     None,
     /// `acks=1`: the leader has appended (and flushed, with `flush.on.ack`).
@@ -53,17 +53,34 @@ pub(crate) struct LogBounds {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The metadata names this broker the leader, or says so again with another in-sync set.
-    Lead { leadership: Leadership, bounds: LogBounds, high_watermark: Offset },
+    Lead {
+        leadership: Leadership,
+        bounds: LogBounds,
+        high_watermark: Offset,
+    },
     /// The topic's or the broker's settings changed.
     Configure(Settings),
     /// A client's batches wait to be appended.
-    Produce { ticket: Ticket, acks: Acks, deadline: MonoMillis },
+    Produce {
+        ticket: Ticket,
+        acks: Acks,
+        deadline: MonoMillis,
+    },
     /// The log holds the ticket's batches, which end (exclusive) at `end`.
-    Appended { ticket: Ticket, acks: Acks, deadline: MonoMillis, end: Offset },
+    Appended {
+        ticket: Ticket,
+        acks: Acks,
+        deadline: MonoMillis,
+        end: Offset,
+    },
     /// A client asks to drop what is below an offset (`None`: below the high watermark).
-    DeleteRecords { ticket: Ticket, before: Option<Offset>, deadline: MonoMillis },
-    /// Retention asks to drop what is below an offset.
-    Retain { before: Offset },
+    DeleteRecords {
+        ticket: Ticket,
+        before: Option<Offset>,
+        deadline: MonoMillis,
+    },
+    /// It is time to look for what need not be kept any longer.
+    Retain,
     /// The log's bounds moved: an append, a flush, a new start.
     Moved(LogBounds),
     /// Time passed.
@@ -72,6 +89,8 @@ pub(crate) enum Event {
     Offline,
     /// The partition is not this broker's any more.
     Stop,
+    /// The node stops, and others may lead.
+    Resign,
 }
 
 /// How a request ends.
@@ -80,13 +99,15 @@ pub(crate) enum Outcome {
     /// As asked, as far as the producer's `acks` wants it.
     Done,
     /// Records below this offset are gone.
-    Deleted { log_start: Offset },
+    Deleted {
+        log_start: Offset,
+    },
     Refused(Refusal),
 }
 
 /// Why a request on a partition is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     #[error("this broker does not lead the partition")]
     NotLeader,
     #[error("the partition is not on this broker")]
@@ -105,11 +126,21 @@ pub(crate) enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Append the ticket's batches, stamped with this epoch. Neighbours share one write.
-    Append { ticket: Ticket, acks: Acks, deadline: MonoMillis, leader_epoch: LeaderEpoch },
+    Append {
+        ticket: Ticket,
+        acks: Acks,
+        deadline: MonoMillis,
+        leader_epoch: LeaderEpoch,
+    },
     /// Note in the log where the epoch starts, even if nothing is ever appended in it.
-    StartEpoch { leader_epoch: LeaderEpoch, start: Offset },
+    StartEpoch {
+        leader_epoch: LeaderEpoch,
+        start: Offset,
+    },
     /// Move the log's start up to this offset.
     AdvanceLogStart { to: Offset },
+    /// Drop what the settings no longer keep, all of it below this offset.
+    Retain { high_watermark: Offset },
     /// Bring the log up to its end to stable storage; `Moved` says when that is done.
     Flush,
     /// The request is decided.

@@ -16,12 +16,18 @@ pub(crate) struct Isr {
 
 impl Isr {
     pub(crate) fn new(members: BTreeSet<BrokerId>, replica_count: usize) -> Self {
-        Self { members, replica_count }
+        Self {
+            members,
+            replica_count,
+        }
     }
 
     /// The members besides the leader: those that confirm by fetching.
     pub(crate) fn followers(&self, leader: BrokerId) -> impl Iterator<Item = BrokerId> {
-        self.members.iter().copied().filter(move |member| *member != leader)
+        self.members
+            .iter()
+            .copied()
+            .filter(move |member| *member != leader)
     }
 
     /// Whether there are as many members as `min.insync.replicas` asks for. A partition with fewer

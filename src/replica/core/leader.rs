@@ -39,7 +39,10 @@ impl Waiting {
             let waits = *deadline > now;
             if !waits {
                 let outcome = Outcome::Refused(Refusal::TimedOut);
-                effects.push(Effect::Answer { ticket: *ticket, outcome });
+                effects.push(Effect::Answer {
+                    ticket: *ticket,
+                    outcome,
+                });
             }
             waits
         });
@@ -122,7 +125,12 @@ impl Leader {
             return;
         }
         let leader_epoch = self.leadership.leader_epoch;
-        effects.push(Effect::Append { ticket, acks, deadline, leader_epoch });
+        effects.push(Effect::Append {
+            ticket,
+            acks,
+            deadline,
+            leader_epoch,
+        });
     }
 
     /// The ticket's batches are in the log and end at `end` (earlier than the log, for a duplicate).
@@ -137,7 +145,10 @@ impl Leader {
             Acks::All => self.for_high_watermark.add(end, ticket, deadline),
             Acks::Leader if settings.flush_on_ack => self.for_flush.add(end, ticket, deadline),
             Acks::None | Acks::Leader => {
-                effects.push(Effect::Answer { ticket, outcome: Outcome::Done });
+                effects.push(Effect::Answer {
+                    ticket,
+                    outcome: Outcome::Done,
+                });
             }
         }
         self.settle(effects);
@@ -162,11 +173,9 @@ impl Leader {
     }
 
     /// Drops what retention may drop: never what is not yet committed.
-    pub(crate) fn retain(&self, before: Offset, effects: &mut Effects) {
-        let to = before.min(self.high_watermark());
-        if to > self.bounds.start {
-            effects.push(Effect::AdvanceLogStart { to });
-        }
+    pub(crate) fn retain(&self, effects: &mut Effects) {
+        let high_watermark = self.high_watermark();
+        effects.push(Effect::Retain { high_watermark });
     }
 
     /// The log moved: see how far that brings the high watermark, and who waited for it.
@@ -178,8 +187,11 @@ impl Leader {
 
     /// Advances the high watermark as far as it may go.
     pub(crate) fn advance(&mut self, settings: &Settings, effects: &mut Effects) {
-        let own_end =
-            if settings.flush_on_ack { self.bounds.flushed_end } else { self.bounds.end };
+        let own_end = if settings.flush_on_ack {
+            self.bounds.flushed_end
+        } else {
+            self.bounds.end
+        };
         if self.leadership.isr.suffices(settings.min_insync_replicas) {
             // A follower counts from its first fetch in this reign; until then it holds nothing.
             let followers = self.leadership.isr.followers(self.me).map(|_| Offset::ZERO);
@@ -194,24 +206,33 @@ impl Leader {
     }
 
     pub(crate) fn expire(&mut self, now: MonoMillis, effects: &mut Effects) {
-        for waiting in [&mut self.for_high_watermark, &mut self.for_flush, &mut self.for_log_start]
-        {
+        for waiting in [
+            &mut self.for_high_watermark,
+            &mut self.for_flush,
+            &mut self.for_log_start,
+        ] {
             waiting.expire(now, effects);
         }
     }
 
     /// The reign is over: whatever waits is refused, because nobody here can keep the promise.
     pub(crate) fn end(&mut self, refusal: Refusal, effects: &mut Effects) {
-        for waiting in [&mut self.for_high_watermark, &mut self.for_flush, &mut self.for_log_start]
-        {
+        for waiting in [
+            &mut self.for_high_watermark,
+            &mut self.for_flush,
+            &mut self.for_log_start,
+        ] {
             waiting.settle(Offset::MAX, Outcome::Refused(refusal), effects);
         }
     }
 
     fn settle(&mut self, effects: &mut Effects) {
-        self.for_high_watermark.settle(self.high_watermark.offset(), Outcome::Done, effects);
-        self.for_flush.settle(self.bounds.flushed_end, Outcome::Done, effects);
+        self.for_high_watermark
+            .settle(self.high_watermark.offset(), Outcome::Done, effects);
+        self.for_flush
+            .settle(self.bounds.flushed_end, Outcome::Done, effects);
         let log_start = self.bounds.start;
-        self.for_log_start.settle(log_start, Outcome::Deleted { log_start }, effects);
+        self.for_log_start
+            .settle(log_start, Outcome::Deleted { log_start }, effects);
     }
 }

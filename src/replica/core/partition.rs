@@ -18,11 +18,11 @@ use crate::metadata::BrokerId;
 
 /// The part of a partition's state that readers see, besides the log itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reign {
-    pub(crate) leader_epoch: LeaderEpoch,
+pub struct Reign {
+    pub leader_epoch: LeaderEpoch,
     /// Where the log ended when the reign began.
-    pub(crate) epoch_start: Offset,
-    pub(crate) high_watermark: Offset,
+    pub epoch_start: Offset,
+    pub high_watermark: Offset,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,11 @@ pub(crate) struct Partition {
 
 impl Partition {
     pub(crate) fn new(me: BrokerId, settings: Settings) -> Self {
-        Self { me, settings, role: Role::Unassigned }
+        Self {
+            me,
+            settings,
+            role: Role::Unassigned,
+        }
     }
 
     /// What it leads, if it does.
@@ -63,37 +67,53 @@ impl Partition {
     pub(crate) fn handle(&mut self, now: MonoMillis, event: Event, effects: &mut Effects) {
         let settings = self.settings;
         match event {
-            Event::Lead { leadership, bounds, high_watermark } => {
+            Event::Lead {
+                leadership,
+                bounds,
+                high_watermark,
+            } => {
                 self.lead(leadership, bounds, high_watermark, effects);
             }
             Event::Configure(settings) => {
                 self.settings = settings;
                 self.with_leader(|leader| leader.advance(&settings, effects));
             }
-            Event::Produce { ticket, acks, deadline } => {
+            Event::Produce {
+                ticket,
+                acks,
+                deadline,
+            } => {
                 if let Some(leader) = self.leader(ticket, effects) {
                     leader.produce((ticket, acks, deadline), &settings, effects);
                 }
             }
-            Event::Appended { ticket, acks, deadline, end } => {
+            Event::Appended {
+                ticket,
+                acks,
+                deadline,
+                end,
+            } => {
                 if let Some(leader) = self.leader(ticket, effects) {
                     leader.appended((ticket, acks, deadline), end, &settings, effects);
                 }
             }
-            Event::DeleteRecords { ticket, before, deadline } => {
+            Event::DeleteRecords {
+                ticket,
+                before,
+                deadline,
+            } => {
                 if let Some(leader) = self.leader(ticket, effects) {
                     leader.delete_records((ticket, before, deadline), effects);
                 }
             }
-            Event::Retain { before } => {
-                self.with_leader(|leader| leader.retain(before, effects));
-            }
+            Event::Retain => self.with_leader(|leader| leader.retain(effects)),
             Event::Moved(bounds) => {
                 self.with_leader(|leader| leader.moved(bounds, &settings, effects));
             }
             Event::Tick => self.with_leader(|leader| leader.expire(now, effects)),
             Event::Offline => self.end(Refusal::Offline, effects),
             Event::Stop => self.end(Refusal::Gone, effects),
+            Event::Resign => self.end(Refusal::NotLeader, effects),
         }
     }
 
@@ -121,7 +141,10 @@ impl Partition {
             },
         };
         let (leader_epoch, start) = (leader.epoch(), leader.epoch_start());
-        effects.push(Effect::StartEpoch { leader_epoch, start });
+        effects.push(Effect::StartEpoch {
+            leader_epoch,
+            start,
+        });
         leader.advance(&self.settings, effects);
         self.role = Role::Leader(leader);
     }
@@ -147,7 +170,10 @@ impl Partition {
             Role::Unassigned => Refusal::NotLeader,
             Role::Ended(refusal) => *refusal,
         };
-        effects.push(Effect::Answer { ticket, outcome: Outcome::Refused(refusal) });
+        effects.push(Effect::Answer {
+            ticket,
+            outcome: Outcome::Refused(refusal),
+        });
         None
     }
 }

@@ -21,7 +21,11 @@ fn offset(raw: u32) -> Offset {
 }
 
 fn leadership(leader_epoch: u16, partition_epoch: i32, others: &[i32]) -> Leadership {
-    let members: BTreeSet<_> = others.iter().map(|id| BrokerId::from_wire(*id).unwrap()).chain([ME]).collect();
+    let members: BTreeSet<_> = others
+        .iter()
+        .map(|id| BrokerId::from_wire(*id).unwrap())
+        .chain([ME])
+        .collect();
     Leadership {
         leader_epoch: epoch(leader_epoch),
         partition_epoch: PartitionEpoch::from_wire(partition_epoch).unwrap(),
@@ -30,7 +34,10 @@ fn leadership(leader_epoch: u16, partition_epoch: i32, others: &[i32]) -> Leader
 }
 
 fn settings(min_insync_replicas: u32, flush_on_ack: bool) -> Settings {
-    Settings { min_insync_replicas, flush_on_ack }
+    Settings {
+        min_insync_replicas,
+        flush_on_ack,
+    }
 }
 
 /// The partition and the part of the driver that a decision depends on.
@@ -41,6 +48,8 @@ struct World {
     next_ticket: u64,
     flushing_to: Option<Offset>,
     failing: bool,
+    /// Retention would drop everything below, if the high watermark allowed it.
+    retention: Offset,
     /// What was asked and, once decided, how it ended.
     answers: BTreeMap<Ticket, Option<Outcome>>,
     ends: BTreeMap<Ticket, (Acks, Offset)>,
@@ -56,6 +65,7 @@ impl World {
             next_ticket: 0,
             flushing_to: None,
             failing: false,
+            retention: Offset::ZERO,
             answers: BTreeMap::new(),
             ends: BTreeMap::new(),
             started_epochs: Vec::new(),
@@ -72,7 +82,11 @@ impl World {
     fn produce(&mut self, acks: Acks, wait: u64) -> Ticket {
         let ticket = self.ticket();
         let deadline = MonoMillis::from_millis(self.now + wait);
-        self.handle(Event::Produce { ticket, acks, deadline });
+        self.handle(Event::Produce {
+            ticket,
+            acks,
+            deadline,
+        });
         ticket
     }
 
@@ -89,8 +103,17 @@ impl World {
 
     fn execute(&mut self, effect: Effect) {
         match effect {
-            Effect::Append { ticket, acks, deadline, leader_epoch } => {
-                assert_eq!(Ok(leader_epoch), self.partition.reign().map(|r| r.leader_epoch), "R5");
+            Effect::Append {
+                ticket,
+                acks,
+                deadline,
+                leader_epoch,
+            } => {
+                assert_eq!(
+                    Ok(leader_epoch),
+                    self.partition.reign().map(|r| r.leader_epoch),
+                    "R5"
+                );
                 if self.failing {
                     self.answer(ticket, Outcome::Refused(Refusal::Offline));
                     return;
@@ -99,14 +122,32 @@ impl World {
                 let end = self.bounds.end;
                 self.ends.insert(ticket, (acks, end));
                 self.handle(Event::Moved(self.bounds));
-                self.handle(Event::Appended { ticket, acks, deadline, end });
+                self.handle(Event::Appended {
+                    ticket,
+                    acks,
+                    deadline,
+                    end,
+                });
             }
-            Effect::StartEpoch { leader_epoch, start } => {
-                assert!(self.started_epochs.last().is_none_or(|last| *last < leader_epoch), "R5");
+            Effect::StartEpoch {
+                leader_epoch,
+                start,
+            } => {
+                assert!(
+                    self.started_epochs
+                        .last()
+                        .is_none_or(|last| *last < leader_epoch),
+                    "R5"
+                );
                 assert_eq!(start, self.bounds.end);
                 self.started_epochs.push(leader_epoch);
             }
             Effect::AdvanceLogStart { to } => {
+                self.bounds.start = self.bounds.start.max(to);
+                self.handle(Event::Moved(self.bounds));
+            }
+            Effect::Retain { high_watermark } => {
+                let to = self.retention.min(high_watermark);
                 self.bounds.start = self.bounds.start.max(to);
                 self.handle(Event::Moved(self.bounds));
             }
@@ -119,18 +160,26 @@ impl World {
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome) {
-        let decided = self.answers.get_mut(&ticket).expect("an answer to a request");
+        let decided = self
+            .answers
+            .get_mut(&ticket)
+            .expect("an answer to a request");
         assert_eq!(*decided, None, "W2: one answer each");
         *decided = Some(outcome);
         if outcome == Outcome::Done {
-            let (acks, end) = self.ends.get(&ticket).expect("success only for what was appended");
+            let (acks, end) = self
+                .ends
+                .get(&ticket)
+                .expect("success only for what was appended");
             let reign = self.partition.reign().expect("success only from a leader");
             assert!(*acks != Acks::All || *end <= reign.high_watermark, "R4");
         }
     }
 
     fn check(&self, before: Result<Reign, Refusal>) {
-        let Ok(after) = self.partition.reign() else { return };
+        let Ok(after) = self.partition.reign() else {
+            return;
+        };
         assert!(self.bounds.start <= after.high_watermark, "R1");
         assert!(after.high_watermark <= self.bounds.end, "R1");
         if let Ok(before) = before {
@@ -148,7 +197,11 @@ impl World {
 
     fn lead(&mut self, leadership: Leadership) {
         let high_watermark = Offset::ZERO;
-        self.handle(Event::Lead { leadership, bounds: self.bounds, high_watermark });
+        self.handle(Event::Lead {
+            leadership,
+            bounds: self.bounds,
+            high_watermark,
+        });
     }
 
     fn high_watermark(&self) -> Offset {
@@ -158,14 +211,27 @@ impl World {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Lead { leader_epoch: u16, partition_epoch: i32, others: usize },
+    Lead {
+        leader_epoch: u16,
+        partition_epoch: i32,
+        others: usize,
+    },
     Configure(Settings),
-    Produce { acks: Acks, wait: u64 },
+    Produce {
+        acks: Acks,
+        wait: u64,
+    },
     FailWrites(bool),
-    Delete { before: Option<u32> },
-    Retain { before: u32 },
+    Delete {
+        before: Option<u32>,
+    },
+    Retain {
+        drop: u32,
+    },
     FinishFlush,
-    Wait { millis: u64 },
+    Wait {
+        millis: u64,
+    },
     Offline,
     Stop,
 }
@@ -180,7 +246,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (acks, 0_u64..100).prop_map(|(acks, wait)| Step::Produce { acks, wait }),
         1 => any::<bool>().prop_map(Step::FailWrites),
         2 => proptest::option::of(0_u32..100).prop_map(|before| Step::Delete { before }),
-        2 => (0_u32..100).prop_map(|before| Step::Retain { before }),
+        2 => (0_u32..100).prop_map(|drop| Step::Retain { drop }),
         4 => Just(Step::FinishFlush),
         2 => (0_u64..80).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Offline),
@@ -190,7 +256,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn take(world: &mut World, step: Step) {
     match step {
-        Step::Lead { leader_epoch, partition_epoch, others } => {
+        Step::Lead {
+            leader_epoch,
+            partition_epoch,
+            others,
+        } => {
             world.lead(leadership(leader_epoch, partition_epoch, &[2, 3][..others]));
         }
         Step::Configure(settings) => world.handle(Event::Configure(settings)),
@@ -202,9 +272,16 @@ fn take(world: &mut World, step: Step) {
             let ticket = world.ticket();
             let deadline = MonoMillis::from_millis(world.now + 50);
             let before = before.map(offset);
-            world.handle(Event::DeleteRecords { ticket, before, deadline });
+            world.handle(Event::DeleteRecords {
+                ticket,
+                before,
+                deadline,
+            });
         }
-        Step::Retain { before } => world.handle(Event::Retain { before: offset(before) }),
+        Step::Retain { drop } => {
+            world.retention = offset(drop);
+            world.handle(Event::Retain);
+        }
         Step::FinishFlush => world.finish_flush(),
         Step::Wait { millis } => {
             world.now += millis;
@@ -253,7 +330,10 @@ fn with_flush_on_ack_the_answer_waits_for_the_flush() {
     assert_eq!(world.high_watermark(), Offset::ZERO);
     world.finish_flush();
     assert_eq!(world.answers[&first], Some(Outcome::Done));
-    assert_eq!(world.answers[&second], None, "appended after the flush began");
+    assert_eq!(
+        world.answers[&second], None,
+        "appended after the flush began"
+    );
     world.finish_flush();
     assert_eq!(world.answers[&second], Some(Outcome::Done));
     assert_eq!(world.flushing_to, None);
@@ -265,7 +345,10 @@ fn the_high_watermark_stands_still_below_the_minimum() {
     let mut world = World::new(settings(2, false));
     world.lead(leadership(1, 1, &[]));
     let refused = world.produce(Acks::All, 10);
-    assert_eq!(world.answers[&refused], Some(Outcome::Refused(Refusal::NotEnoughReplicas)));
+    assert_eq!(
+        world.answers[&refused],
+        Some(Outcome::Refused(Refusal::NotEnoughReplicas))
+    );
     let appended = world.produce(Acks::Leader, 10);
     assert_eq!(world.answers[&appended], Some(Outcome::Done));
     assert_eq!(world.high_watermark(), Offset::ZERO);
@@ -277,7 +360,10 @@ fn what_waits_ends_with_the_reign_and_not_in_the_next() {
     world.lead(leadership(1, 1, &[]));
     let ticket = world.produce(Acks::All, 10);
     world.lead(leadership(2, 2, &[]));
-    assert_eq!(world.answers[&ticket], Some(Outcome::Refused(Refusal::NotLeader)));
+    assert_eq!(
+        world.answers[&ticket],
+        Some(Outcome::Refused(Refusal::NotLeader))
+    );
 }
 
 #[test]
@@ -287,7 +373,10 @@ fn a_deadline_ends_the_wait() {
     let ticket = world.produce(Acks::All, 10);
     world.now = 10;
     world.handle(Event::Tick);
-    assert_eq!(world.answers[&ticket], Some(Outcome::Refused(Refusal::TimedOut)));
+    assert_eq!(
+        world.answers[&ticket],
+        Some(Outcome::Refused(Refusal::TimedOut))
+    );
 }
 
 /// A failed write is never a success, and nothing of it becomes visible.
@@ -297,7 +386,10 @@ fn a_failed_write_is_refused() {
     world.lead(leadership(1, 1, &[]));
     world.failing = true;
     let ticket = world.produce(Acks::Leader, 10);
-    assert_eq!(world.answers[&ticket], Some(Outcome::Refused(Refusal::Offline)));
+    assert_eq!(
+        world.answers[&ticket],
+        Some(Outcome::Refused(Refusal::Offline))
+    );
     assert_eq!(world.high_watermark(), Offset::ZERO);
 }
 
@@ -309,10 +401,18 @@ fn records_are_deleted_up_to_the_high_watermark_and_no_further() {
     let ask = |world: &mut World, before| {
         let ticket = world.ticket();
         let deadline = MonoMillis::from_millis(100);
-        world.handle(Event::DeleteRecords { ticket, before, deadline });
+        world.handle(Event::DeleteRecords {
+            ticket,
+            before,
+            deadline,
+        });
         world.answers[&ticket]
     };
-    let deleted = |raw| Some(Outcome::Deleted { log_start: offset(raw) });
+    let deleted = |raw| {
+        Some(Outcome::Deleted {
+            log_start: offset(raw),
+        })
+    };
     assert_eq!(ask(&mut world, Some(offset(4))), deleted(4));
     assert_eq!(ask(&mut world, Some(offset(2))), deleted(4));
     let outside = Some(Outcome::Refused(Refusal::OffsetOutOfRange));

@@ -1,0 +1,171 @@
+//! From a change of the metadata to the replicas of this broker.
+//!
+//! - Deletions come before creations, so that a topic made again under its name finds its place free.
+//! - Partitions are keyed by topic id: a stale name never reaches another topic's log.
+//! - One step that fails leaves the others to go on: each replica carries its own failure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Broker, housekeeping};
+use crate::config::{Layers, TopicConfig};
+use crate::metadata::publisher::{Published, Subscription};
+use crate::metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicId};
+use crate::replica::{PartitionChange, ReplicaKey};
+
+/// The effective configuration of a topic on this broker.
+pub fn topic_config(broker: &Broker, image: &MetadataImage, topic: TopicId) -> TopicConfig {
+    let replication_factor = image
+        .topics()
+        .by_id(topic)
+        .map_or(1, |topic| topic.replication_factor());
+    let layers = Layers {
+        topic: image.topic_overrides(topic),
+        broker: image.broker_overrides(broker.id),
+        cluster: image.cluster_overrides(),
+        fixed: &broker.config.values,
+    };
+    TopicConfig::resolve(&layers, replication_factor)
+}
+
+/// Applies every published change, and sees to what needs doing from time to time, until the
+/// publisher is gone.
+pub async fn run(broker: Arc<Broker>, changes: Subscription) {
+    tokio::select! {
+        () = follow(&broker, changes) => {}
+        () = housekeeping::run(&broker) => {}
+    }
+}
+
+async fn follow(broker: &Broker, mut changes: Subscription) {
+    while let Some(Published { delta, image }) = changes.next().await {
+        apply(broker, &delta, &image);
+        broker.applied.send_replace(image.version());
+    }
+}
+
+/// Applies one change.
+pub fn apply(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+    delete(broker, delta);
+    create_and_lead(broker, delta, image);
+    configure(broker, delta, image);
+}
+
+fn is_here(broker: &Broker, partition: &PartitionImage) -> bool {
+    partition.has_replica(broker.id)
+}
+
+fn delete(broker: &Broker, delta: &MetadataDelta) {
+    let mut gone = Vec::new();
+    for (id, topic) in &delta.topics_deleted {
+        let here = topic
+            .partitions()
+            .filter(|(_, partition)| is_here(broker, partition));
+        gone.extend(here.map(|(partition, _)| ReplicaKey {
+            topic: *id,
+            partition,
+        }));
+    }
+    for ((topic, partition), change) in &delta.partitions {
+        let was_here = change.old.as_ref().is_some_and(|old| is_here(broker, old));
+        if was_here && !is_here(broker, &change.new) {
+            gone.push(ReplicaKey {
+                topic: *topic,
+                partition: *partition,
+            });
+        }
+    }
+    if !gone.is_empty() {
+        broker.replicas.delete(&gone);
+    }
+}
+
+fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+    let mut configs: HashMap<TopicId, TopicConfig> = HashMap::new();
+    for (topic, _) in delta.partitions.keys() {
+        configs
+            .entry(*topic)
+            .or_insert_with(|| topic_config(broker, image, *topic));
+    }
+    let mut changes = Vec::new();
+    for ((topic, partition), change) in &delta.partitions {
+        let known = (image.topics().by_id(*topic), configs.get(topic));
+        let (Some(named), Some(config)) = known else {
+            continue;
+        };
+        if is_here(broker, &change.new) {
+            changes.push(PartitionChange {
+                key: ReplicaKey {
+                    topic: *topic,
+                    partition: *partition,
+                },
+                topic: named.name(),
+                partition: &change.new,
+                config,
+            });
+        }
+    }
+    if !changes.is_empty() {
+        broker.replicas.apply(changes);
+    }
+}
+
+fn configure(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+    let is_for_all = delta.configs.iter().any(|resource| match resource {
+        ConfigResource::Cluster => true,
+        ConfigResource::Broker(id) => *id == broker.id,
+        ConfigResource::Topic(_) => false,
+    });
+    if is_for_all {
+        for topic in image.topics().iter() {
+            configure_topic(broker, image, topic.id());
+        }
+        return;
+    }
+    for resource in &delta.configs {
+        if let ConfigResource::Topic(topic) = resource {
+            configure_topic(broker, image, *topic);
+        }
+    }
+}
+
+fn configure_topic(broker: &Broker, image: &MetadataImage, id: TopicId) {
+    let Some(topic) = image.topics().by_id(id) else {
+        return;
+    };
+    let config = topic_config(broker, image, id);
+    for (partition, _) in topic.partitions() {
+        broker.replicas.configure(
+            ReplicaKey {
+                topic: id,
+                partition,
+            },
+            &config,
+        );
+    }
+}
+
+/// Sets aside the logs that no metadata knows of: call it once, when the image has caught up.
+///
+/// They are renamed, never removed: the metadata may be the part that is wrong.
+pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
+    for dir in broker.replicas.directories() {
+        for (key, state) in dir.logs() {
+            let topic = TopicId::new(key.log.uuid());
+            let partition = i32::try_from(key.partition).ok();
+            let partition = partition.and_then(crate::metadata::PartitionIndex::from_wire);
+            let known = image.topics().by_id(topic).zip(partition);
+            let known = known.and_then(|(topic, partition)| topic.partition(partition));
+            if known.is_some_and(|partition| is_here(broker, partition)) {
+                continue;
+            }
+            tracing::warn!(topic = %state.topic, partition = key.partition, "setting a stray log aside");
+            let report = move |result: Result<(), ottla_storage::log_dir::RemoveError>| {
+                if let Err(error) = result {
+                    tracing::warn!(log = %key, %error, "could not set a stray log aside");
+                }
+            };
+            dir.set_aside(key, None, Box::new(report));
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One look at a fetch's partitions: what each has for this reader, from one view each.
+
+use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
+
+use super::{Admitted, Fetch, Target};
+use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
+use crate::broker::partitions::check_epoch;
+use crate::replica::request::Refusal;
+use crate::replica::view::{Led, View};
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::fetch::EpochEndOffset;
+
+/// What a partition has for the reader, in the wire's terms (-1: none).
+#[derive(Debug)]
+pub(super) struct PartitionRead {
+    pub(super) error_code: ErrorCode,
+    pub(super) high_watermark: i64,
+    pub(super) last_stable_offset: i64,
+    pub(super) log_start_offset: i64,
+    pub(super) diverging_epoch: EpochEndOffset,
+    pub(super) range: Option<FileRange>,
+}
+
+/// What all partitions have.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) partitions: Vec<PartitionRead>,
+    pub(super) bytes: u64,
+    /// Some partition has an answer that is not worth waiting for more.
+    is_urgent: bool,
+    /// Some partition's log is not open yet.
+    pub(super) is_opening: bool,
+}
+
+impl Reading {
+    /// Whether this is what the client wants to hear now.
+    pub(super) fn is_due(&self, fetch: &Fetch) -> bool {
+        let is_enough = self.bytes >= fetch.min_bytes || fetch.max_wait.is_zero();
+        // A log that is being opened may have what is asked for.
+        self.is_urgent || self.partitions.is_empty() || (is_enough && !self.is_opening)
+    }
+}
+
+impl PartitionRead {
+    pub(super) fn answer(&self) -> PartitionAnswer {
+        PartitionAnswer {
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+            has_records: self.range.as_ref().is_some_and(|range| !range.is_empty()),
+            has_error: self.error_code.is_error(),
+            must_be_named: self.diverging_epoch != EpochEndOffset::default(),
+        }
+    }
+
+    fn error(error_code: ErrorCode) -> Self {
+        Self {
+            error_code,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            diverging_epoch: EpochEndOffset::default(),
+            range: None,
+        }
+    }
+
+    fn of(led: &Led) -> Self {
+        Self {
+            error_code: ErrorCode::None,
+            high_watermark: led.high_watermark().get(),
+            last_stable_offset: led.last_stable_offset().get(),
+            log_start_offset: led.log.log_start().get(),
+            diverging_epoch: EpochEndOffset::default(),
+            range: None,
+        }
+    }
+}
+
+/// Reads every partition as it is now, within the request's bytes.
+pub(super) fn read(admitted: &Admitted) -> Reading {
+    let mut reading = Reading {
+        partitions: Vec::with_capacity(admitted.targets.len()),
+        bytes: 0,
+        is_urgent: false,
+        is_opening: false,
+    };
+    for target in &admitted.targets {
+        let found = read_target(target, &admitted.fetch, &mut reading);
+        reading.bytes += found.range.as_ref().map_or(0, FileRange::len);
+        reading.is_urgent |= found.error_code.is_error() && !is_opening(&found)
+            || found.diverging_epoch != EpochEndOffset::default();
+        reading.partitions.push(found);
+    }
+    reading
+}
+
+/// The answer to a wait that ends before the log is open: retriable, and not a change of leader.
+const OPENING: ErrorCode = ErrorCode::OffsetNotAvailable;
+
+fn is_opening(read: &PartitionRead) -> bool {
+    read.error_code == OPENING
+}
+
+fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> PartitionRead {
+    let replica = match &target.replica {
+        Ok(replica) => replica,
+        Err(code) => return PartitionRead::error(*code),
+    };
+    match &**replica.view() {
+        View::Led(led) => {
+            read_led(led, &target.ask, fetch, reading.bytes).unwrap_or_else(PartitionRead::error)
+        }
+        View::Refused(refusal) => PartitionRead::error(Refusal::into(*refusal)),
+        View::Closed => {
+            replica.ask_open();
+            reading.is_opening = true;
+            PartitionRead::error(OPENING)
+        }
+    }
+}
+
+fn read_led(
+    led: &Led,
+    ask: &PartitionAsk,
+    fetch: &Fetch,
+    bytes_so_far: u64,
+) -> Result<PartitionRead, ErrorCode> {
+    check_epoch(led, ask.current_leader_epoch)?;
+    let mut read = PartitionRead::of(led);
+    let offset = Offset::from_wire(ask.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+    if offset < led.log.log_start() {
+        return Err(ErrorCode::OffsetOutOfRange);
+    }
+    if let Some(diverging_epoch) = divergence(led, offset, ask.last_fetched_epoch)? {
+        return Ok(PartitionRead {
+            diverging_epoch,
+            ..read
+        });
+    }
+    let left = fetch.max_bytes.saturating_sub(bytes_so_far);
+    let limits = ReadLimits {
+        bytes_max: u64::try_from(ask.max_bytes).unwrap_or(0).min(left),
+        upper_bound: if fetch.is_read_committed {
+            led.last_stable_offset()
+        } else {
+            led.high_watermark()
+        },
+        // The first records of a response come whole, however long their batch is.
+        is_one_batch_due: bytes_so_far == 0,
+    };
+    let range = led.log.read(offset, limits).map_err(|error| {
+        let code = ErrorCode::from(&error);
+        if code != ErrorCode::OffsetOutOfRange {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(offset = offset.get(), error, "could not read a log");
+        }
+        code
+    })?;
+    read.range = Some(range);
+    Ok(read)
+}
+
+/// Where the reader's log parts from this one, if it does: it asks with the epoch of what it has.
+fn divergence(
+    led: &Led,
+    offset: Offset,
+    last_fetched_epoch: i32,
+) -> Result<Option<EpochEndOffset>, ErrorCode> {
+    let Some(last) = LeaderEpoch::from_wire(last_fetched_epoch) else {
+        return Ok(None);
+    };
+    let found = led
+        .log
+        .end_offset_for(last)
+        .ok_or(ErrorCode::OffsetOutOfRange)?;
+    let (epoch, end) = (found.epoch, found.end);
+    let is_diverging = epoch < last || end < offset;
+    Ok(is_diverging.then(|| EpochEndOffset {
+        epoch: epoch.get(),
+        end_offset: end.get(),
+    }))
+}

@@ -1,0 +1,36 @@
+//! What needs doing from time to time: retention, and forgetting producers that are gone.
+//!
+//! One task for all partitions, on the thread that also applies metadata, so that no core waits for
+//! it. Only logs that are open are looked at: an idle partition costs nothing.
+
+use std::time::Duration;
+
+use super::Broker;
+use crate::replica::Replica;
+
+/// Partitions that are looked at before other work of the thread has its turn.
+const TURN_COUNT: usize = 16;
+
+pub(super) async fn run(broker: &Broker) {
+    let storage = &broker.config.storage;
+    tokio::join!(
+        every(broker, storage.retention_check_interval, Replica::retain),
+        every(
+            broker,
+            storage.producer_id_expiration_check_interval,
+            Replica::expire_producers
+        ),
+    );
+}
+
+async fn every(broker: &Broker, interval: Duration, work: impl Fn(&Replica)) {
+    loop {
+        tokio::time::sleep(interval.max(Duration::from_millis(1))).await;
+        for (count, replica) in broker.replicas.all().iter().enumerate() {
+            work(replica);
+            if count % TURN_COUNT == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The replicas of this broker: found without a lock, changed by one writer.
+//!
+//! A topic is its id here: a topic that was deleted and made again under its name is another one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use arc_swap::ArcSwap;
+use ottla_storage::journal::LogKey;
+use ottla_storage::log::LogConfig;
+use ottla_storage::log_dir::LogDir;
+use ottla_storage::{DirectoryEvent, DirectoryId, LogEvent, LogEvents};
+
+use super::core::effect::Leadership;
+use super::core::isr::Isr;
+use super::directories::{Directories, log_key};
+use super::request::Refusal;
+use super::settings::PartitionConfig;
+use super::view::View;
+use super::{Replica, ReplicaKey};
+use crate::config::{StorageConfig, TopicConfig};
+use crate::metadata::{BrokerId, PartitionImage, PartitionIndex, TopicId};
+
+type Map = HashMap<ReplicaKey, Arc<Replica>>;
+
+/// The replicas by their key. It exists before the log directories do, because they tell it what
+/// happens to their logs.
+#[derive(Debug, Default)]
+pub struct ReplicaMap(ArcSwap<Map>);
+
+impl ReplicaMap {
+    fn find(&self, key: ReplicaKey) -> Option<Arc<Replica>> {
+        self.0.load().get(&key).cloned()
+    }
+}
+
+impl LogEvents for ReplicaMap {
+    fn partition(&self, key: LogKey, event: LogEvent) {
+        let partition = i32::try_from(key.partition)
+            .ok()
+            .and_then(PartitionIndex::from_wire);
+        let topic = TopicId::new(key.log.uuid());
+        let replica = partition.and_then(|partition| self.find(ReplicaKey { topic, partition }));
+        if let Some(replica) = replica {
+            replica.log_event(event);
+        }
+    }
+
+    fn directory(&self, directory: DirectoryId, event: DirectoryEvent) {
+        match event {
+            DirectoryEvent::Offline => {
+                let all = self.0.load_full();
+                let lost = all.values().filter(|r| r.directory() == Some(directory));
+                lost.for_each(|replica| replica.offline());
+            }
+            // Each append asks the directory whether it has room.
+            DirectoryEvent::DiskFull | DirectoryEvent::SpaceBack => {}
+        }
+    }
+}
+
+/// The replicas of this broker.
+#[derive(Debug)]
+pub struct Replicas {
+    me: BrokerId,
+    map: Arc<ReplicaMap>,
+    /// One change of the map at a time.
+    changing: Mutex<()>,
+    directories: Arc<Directories>,
+    storage: StorageConfig,
+    /// What every new replica shows, shared: an idle partition costs little.
+    unassigned: Arc<View>,
+}
+
+impl Replicas {
+    /// No replicas yet, over directories that tell `map` of their events.
+    pub fn new(
+        me: BrokerId,
+        map: Arc<ReplicaMap>,
+        dirs: Vec<Arc<LogDir>>,
+        storage: StorageConfig,
+    ) -> Self {
+        Self {
+            me,
+            map,
+            changing: Mutex::new(()),
+            directories: Directories::new(dirs),
+            storage,
+            unassigned: Arc::new(View::Refused(Refusal::NotLeader)),
+        }
+    }
+
+    /// Starts the scans of logs that were not closed in order; partitions wait for theirs, the
+    /// others are served.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn recover(&self) -> std::io::Result<()> {
+        // A scan needs no more of a topic's settings than the layout of its indexes.
+        let config = Arc::new(LogConfig::default());
+        self.directories
+            .all()
+            .iter()
+            .try_for_each(|dir| dir.recover(&config))
+    }
+
+    /// The replica of a partition, if this broker has one.
+    pub fn find(&self, topic: TopicId, partition: PartitionIndex) -> Option<Arc<Replica>> {
+        self.map.find(ReplicaKey { topic, partition })
+    }
+
+    /// All replicas, as of now.
+    pub fn all(&self) -> Vec<Arc<Replica>> {
+        self.map.0.load().values().cloned().collect()
+    }
+
+    /// The log directories.
+    pub fn directories(&self) -> &[Arc<LogDir>] {
+        self.directories.all()
+    }
+
+    /// What storage calls a partition.
+    pub fn log_key(key: ReplicaKey) -> LogKey {
+        log_key(key)
+    }
+
+    /// Makes the replicas that are new and tells each what the metadata says of it.
+    pub fn apply(&self, changes: Vec<PartitionChange<'_>>) {
+        let new: Vec<_> = {
+            let map = self.map.0.load();
+            changes
+                .iter()
+                .filter(|c| !map.contains_key(&c.key))
+                .map(|c| self.make(c))
+                .collect()
+        };
+        if !new.is_empty() {
+            self.change(|map| map.extend(new.into_iter().map(|replica| (replica.key(), replica))));
+        }
+        for change in changes {
+            let replica = self.map.find(change.key);
+            let leads = change.partition.leader == Some(self.me);
+            if let Some(replica) = replica.filter(|_| leads) {
+                replica.lead(leadership(change.partition));
+            }
+        }
+    }
+
+    /// Removes replicas and their logs.
+    pub fn delete(&self, keys: &[ReplicaKey]) {
+        let mut gone = Vec::new();
+        self.change(|map| gone.extend(keys.iter().filter_map(|key| map.remove(key))));
+        gone.iter().for_each(|replica| replica.delete());
+    }
+
+    /// Gives a replica other settings.
+    pub fn configure(&self, key: ReplicaKey, config: &TopicConfig) {
+        if let Some(replica) = self.map.find(key) {
+            let config = PartitionConfig::new(config, &self.storage, jitter_of(key));
+            replica.configure(Arc::new(config));
+        }
+    }
+
+    /// Closes every log in order and waits for it; requests are refused from now on.
+    pub fn close(&self) {
+        let (closing, closed) = mpsc::sync_channel::<()>(0);
+        for replica in self.all() {
+            replica.close(closing.clone());
+        }
+        drop(closing);
+        // Nothing is ever sent: it returns when the last sender has been dropped.
+        let _ = closed.recv();
+    }
+
+    fn make(&self, change: &PartitionChange<'_>) -> Arc<Replica> {
+        let config = PartitionConfig::new(change.config, &self.storage, jitter_of(change.key));
+        Replica::new(
+            (change.key, change.topic.clone(), self.me),
+            Arc::new(config),
+            (
+                self.directories.clone(),
+                change.partition.directory_of(self.me),
+            ),
+            self.unassigned.clone(),
+        )
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Map)) {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = Map::clone(&self.map.0.load());
+        change(&mut map);
+        self.map.0.store(Arc::new(map));
+    }
+}
+
+/// A partition that is new or different, as far as this broker holds a replica of it.
+#[derive(Clone, Copy, Debug)]
+pub struct PartitionChange<'a> {
+    /// Which.
+    pub key: ReplicaKey,
+    /// The topic's name.
+    pub topic: &'a Arc<str>,
+    /// What the metadata says.
+    pub partition: &'a PartitionImage,
+    /// The topic's settings.
+    pub config: &'a TopicConfig,
+}
+
+fn leadership(partition: &PartitionImage) -> Leadership {
+    let members: BTreeSet<_> = partition.isr.iter().copied().collect();
+    Leadership {
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        isr: Isr::new(members, partition.replicas.len()),
+    }
+}
+
+/// A number that is the same for a log at every start, and different from its neighbours'.
+fn jitter_of(key: ReplicaKey) -> u64 {
+    let [.., a, b, c, d] = key.topic.to_bytes();
+    let topic = u64::from(u32::from_be_bytes([a, b, c, d]));
+    topic
+        .wrapping_mul(0x9e37_79b9)
+        .wrapping_add(u64::from(key.partition.get().unsigned_abs()))
+}

@@ -1,0 +1,116 @@
+//! What readers see of a partition: one moment of it, whole, without a lock (decision 10).
+//!
+//! - A view never changes. Its high watermark, last stable offset and log belong together, and
+//!   R1 `log_start <= high_watermark <= log_end` holds in it.
+//! - A watcher that registers and then looks at the view misses nothing: either the view shows the
+//!   change, or the change finds the watcher.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use ottla_storage::{LogView, Offset};
+
+use super::core::effect::Refusal;
+pub use super::core::partition::Reign;
+
+/// One moment of a partition.
+#[derive(Clone, Debug)]
+pub enum View {
+    /// Its log is not open; asking for it opens it.
+    Closed,
+    /// It answers every request with this.
+    Refused(Refusal),
+    /// This broker leads it.
+    Led(Led),
+}
+
+/// One moment of a partition that this broker leads.
+#[derive(Clone, Debug)]
+pub struct Led {
+    /// Under which epoch, and how far it is committed.
+    pub reign: Reign,
+    /// The log.
+    pub log: Arc<LogView>,
+}
+
+impl Led {
+    /// R7: consumers see what is below.
+    pub fn high_watermark(&self) -> Offset {
+        self.reign.high_watermark
+    }
+
+    /// R7: `read_committed` consumers see what is below. No transaction is ever open until there
+    /// are transactions.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.reign.high_watermark
+    }
+}
+
+/// What changed between two views, for whoever waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Bytes that consumers may now read and could not before.
+    pub visible_bytes: u64,
+    /// Something else changed, or the bytes are not known: look again.
+    pub is_other: bool,
+}
+
+/// Someone who waits for a partition to change.
+pub trait Watch: fmt::Debug + Send + Sync {
+    /// Called by the writer after each change; must not block, and must not submit to a partition.
+    fn changed(&self, change: Change);
+}
+
+/// The latest view of a partition, and who waits for the next.
+#[derive(Debug)]
+pub(crate) struct Published {
+    view: ArcSwap<View>,
+    watchers: Mutex<Watchers>,
+}
+
+#[derive(Debug, Default)]
+struct Watchers {
+    next: u64,
+    waiting: BTreeMap<u64, Arc<dyn Watch>>,
+}
+
+impl Published {
+    /// Begins with a view that many partitions may share.
+    pub(crate) fn new(view: Arc<View>) -> Self {
+        Self {
+            view: ArcSwap::new(view),
+            watchers: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn load(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Shows the view to readers, then tells who waits.
+    pub(crate) fn publish(&self, view: View, change: Change) {
+        self.view.store(Arc::new(view));
+        for watcher in self.watchers().waiting.values() {
+            watcher.changed(change);
+        }
+    }
+
+    /// Registers a watcher; it is forgotten by [`Published::forget`].
+    pub(crate) fn watch(&self, watcher: Arc<dyn Watch>) -> u64 {
+        let mut watchers = self.watchers();
+        let id = watchers.next;
+        watchers.next += 1;
+        watchers.waiting.insert(id, watcher);
+        id
+    }
+
+    pub(crate) fn forget(&self, id: u64) {
+        self.watchers().waiting.remove(&id);
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
