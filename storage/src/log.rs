@@ -43,7 +43,7 @@ pub use append::{AppendGroup, Committed, LeaderAppend, PrepareError, Prepared, W
 pub use config::{FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig};
 pub use follower::{FollowerAppend, FollowerAppendError};
 pub use retention::Removed;
-pub(crate) use shared::{EPOCH_FILE, LogShared, Opened, encode_epochs};
+pub(crate) use shared::{LogShared, Opened};
 pub use truncate::TruncateError;
 pub(crate) use truncate::{TruncationSlot, observe};
 

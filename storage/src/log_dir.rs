@@ -58,7 +58,7 @@ pub struct LogDirOptions {
     /// Who is told of what happens.
     pub events: Arc<dyn LogEvents>,
     /// The node that the directory belongs to.
-    pub node_id: u64,
+    pub node_id: i32,
     /// The directory's identity if it has none yet.
     pub new_id: DirectoryId,
     /// Limits and counts.
@@ -100,7 +100,7 @@ impl LogDirOptions {
         fs: Arc<dyn Fs>,
         clock: Arc<dyn Clock>,
         events: Arc<dyn LogEvents>,
-        node_id: u64,
+        node_id: i32,
     ) -> Self {
         let new_id = DirectoryId::new(Uuid::new_v4());
         Self {

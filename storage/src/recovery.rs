@@ -15,7 +15,8 @@ use crate::directory::{Directory, Fault};
 use crate::fs::Fs;
 use crate::ids::{LeaderEpoch, LogId, Offset};
 use crate::journal::{LogKey, LogState};
-use crate::log::{EPOCH_FILE, Found, LogConfig};
+use crate::log::{Found, LogConfig};
+use crate::partition_metadata::{self, PartitionMetadataError};
 use crate::segment::scan::ScanError;
 use crate::segment::{FileKind, Home};
 use crate::time::WallMillis;
@@ -28,9 +29,6 @@ mod scan;
 
 pub(crate) use load::load;
 pub(crate) use scan::recover;
-
-/// The file that names the topic a log belongs to.
-pub(crate) const METADATA_FILE: &str = "partition.metadata";
 
 /// Why a log could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -69,9 +67,12 @@ pub enum OpenError {
         /// The one in the directory.
         found: LogId,
     },
+    /// `partition.metadata` is not there.
+    #[error("partition.metadata is missing")]
+    NoMetadata,
     /// `partition.metadata` can not be read.
-    #[error("partition.metadata is damaged")]
-    DamagedMetadata,
+    #[error(transparent)]
+    DamagedMetadata(#[from] PartitionMetadataError),
     /// Less is there than was on stable storage.
     #[error("the log ends at {found}, but everything below {recovery_point} was on stable storage")]
     LostSynced {
@@ -138,20 +139,16 @@ impl Site {
 
 /// The topic id in a log's directory; `None` if there is no such file.
 pub(crate) fn read_metadata(fs: &dyn Fs, dir: &Path) -> Result<Option<LogId>, OpenError> {
-    let bytes = match crate::fs::read_all(fs, &dir.join(METADATA_FILE), 4096) {
+    let bytes = match crate::fs::read_all(fs, &dir.join(partition_metadata::FILE), 4096) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Fault::of_call(error).into()),
     };
-    let text = String::from_utf8(bytes).map_err(|_| OpenError::DamagedMetadata)?;
-    let id = text.lines().find_map(|line| line.strip_prefix("topic_id:"));
-    id.and_then(|id| id.trim().parse().ok())
-        .map(Some)
-        .ok_or(OpenError::DamagedMetadata)
+    Ok(Some(partition_metadata::decode(&bytes)?))
 }
 
 fn check_metadata(site: &Site) -> Result<(), OpenError> {
-    let found = read_metadata(&*site.home.fs, &site.home.dir)?.ok_or(OpenError::DamagedMetadata)?;
+    let found = read_metadata(&*site.home.fs, &site.home.dir)?.ok_or(OpenError::NoMetadata)?;
     let expected = site.key.log;
     if found == expected {
         Ok(())

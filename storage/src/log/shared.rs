@@ -5,7 +5,6 @@
 //!   write begun has been covered by a sync ([`LogShared::finish_flush`]). Both happen under one short lock, so no
 //!   write can slip in between.
 
-use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,6 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use crate::checkpoint::{LEADER_EPOCH_FILE, encode_epochs};
 use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault, replace_file};
 use crate::epoch_cache::EpochCache;
@@ -20,9 +20,6 @@ use crate::ids::Offset;
 use crate::journal::{LogKey, LogState};
 use crate::segment::{Home, Segment};
 use crate::view::LogView;
-
-/// The file of the leader epochs in a log's directory.
-pub(crate) const EPOCH_FILE: &str = "leader-epoch-checkpoint";
 
 #[derive(Debug)]
 pub(crate) struct LogShared {
@@ -266,7 +263,7 @@ impl LogShared {
         let text = encode_epochs(&view.epochs);
         replace_file(
             &*self.home.fs,
-            &self.home.dir.join(EPOCH_FILE),
+            &self.home.dir.join(LEADER_EPOCH_FILE),
             text.as_bytes(),
         )?;
         self.lock().epochs = Arc::clone(&view.epochs);
@@ -353,13 +350,4 @@ impl LogShared {
     pub(crate) fn jobs(&self) -> usize {
         self.jobs.load(Ordering::Acquire)
     }
-}
-
-/// The text of the leader-epoch checkpoint.
-pub(crate) fn encode_epochs(epochs: &EpochCache) -> String {
-    let mut text = format!("0\n{}\n", epochs.entries().len());
-    for entry in epochs.entries() {
-        let _ = writeln!(text, "{} {}", entry.epoch, entry.start);
-    }
-    text
 }

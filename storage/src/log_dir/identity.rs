@@ -1,18 +1,17 @@
 //! Whose directory it is: `meta.properties`, in Kafka's format.
 //!
 //! - A directory is given its identity once and keeps it; the cluster's id is added when the cluster has one.
-//! - Lines that are not known are kept.
+//! - A directory without one is given one; keys that are not known are kept.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{LogDir, names};
-use crate::directory::replace_file;
+use super::LogDir;
 use crate::fs::{Fs, read_all};
 use crate::ids::DirectoryId;
+use crate::meta_properties::{self, MetaProperties, MetaPropertiesError};
 
-const VERSION: &str = "1";
 const BYTES_MAX: u64 = 64 << 10;
 
 /// Why a directory can not be used by this node.
@@ -26,9 +25,9 @@ pub enum IdentityError {
         /// The directory.
         path: PathBuf,
         /// The node in the file.
-        found: u64,
+        found: i32,
         /// This node.
-        expected: u64,
+        expected: i32,
     },
     /// Another cluster's.
     #[error("{path} belongs to cluster {found}, not {expected}: use another --data directory")]
@@ -41,24 +40,20 @@ pub enum IdentityError {
         expected: String,
     },
     /// A later version's.
-    #[error(
-        "{path} was written with format version {found}, and this ottla reads {VERSION}: use the newer ottla"
-    )]
+    #[error("{path} was written with format version {version}: use the newer ottla that wrote it")]
     Newer {
         /// The directory.
         path: PathBuf,
         /// The version in the file.
-        found: String,
+        version: i32,
     },
     /// The file can not be understood.
-    #[error(
-        "{path}/meta.properties has no readable {key}: restore the file, or move the directory away to start anew"
-    )]
+    #[error("{path}: restore the file, or move the directory away to start anew")]
     Damaged {
         /// The directory.
         path: PathBuf,
-        /// The key that is missing or wrong.
-        key: &'static str,
+        /// What is wrong with it.
+        source: MetaPropertiesError,
     },
     /// The file system failed.
     #[error("{path}/meta.properties")]
@@ -74,7 +69,7 @@ pub enum IdentityError {
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) id: DirectoryId,
-    lines: Mutex<Vec<(String, String)>>,
+    properties: Mutex<MetaProperties>,
 }
 
 impl Identity {
@@ -82,101 +77,67 @@ impl Identity {
     pub(super) fn load_or_create(
         fs: &dyn Fs,
         dir: &Path,
-        node_id: u64,
+        node_id: i32,
         new_id: DirectoryId,
     ) -> Result<Self, IdentityError> {
+        let path = || dir.to_owned();
         let io = |source| IdentityError::Io {
-            path: dir.to_owned(),
+            path: path(),
             source,
         };
-        match read_all(fs, &dir.join(names::META), BYTES_MAX) {
-            Ok(bytes) => Self::parse(&bytes, dir, node_id),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let lines = [
-                    ("version", VERSION.to_owned()),
-                    ("node.id", node_id.to_string()),
-                    ("directory.id", new_id.to_string()),
-                ];
-                let lines = lines.map(|(key, value)| (key.to_owned(), value)).to_vec();
-                let identity = Self {
-                    id: new_id,
-                    lines: Mutex::new(lines),
-                };
-                identity.write(fs, dir).map_err(io)?;
-                Ok(identity)
-            }
-            Err(error) => Err(io(error)),
-        }
-    }
-
-    fn parse(bytes: &[u8], dir: &Path, node_id: u64) -> Result<Self, IdentityError> {
-        let damaged = |key| IdentityError::Damaged {
-            path: dir.to_owned(),
-            key,
+        let mut properties = match read_all(fs, &dir.join(meta_properties::FILE), BYTES_MAX) {
+            Ok(bytes) => MetaProperties::decode(&bytes).map_err(|source| match source {
+                MetaPropertiesError::Version { version } => IdentityError::Newer {
+                    path: path(),
+                    version,
+                },
+                source => IdentityError::Damaged {
+                    path: path(),
+                    source,
+                },
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => MetaProperties::default(),
+            Err(error) => return Err(io(error)),
         };
-        let text = std::str::from_utf8(bytes).map_err(|_| damaged("version"))?;
-        let lines: Vec<_> = text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with('#'))
-            .filter_map(|line| line.split_once('='))
-            .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
-            .collect();
-        let value = |key: &'static str| {
-            let line = lines.iter().find(|(name, _)| name == key);
-            line.map(|(_, value)| value.as_str())
-                .ok_or_else(|| damaged(key))
-        };
-        let version = value("version")?;
-        if version != VERSION {
-            return Err(IdentityError::Newer {
-                path: dir.to_owned(),
-                found: version.to_owned(),
-            });
-        }
-        let found = value("node.id")?.parse().map_err(|_| damaged("node.id"))?;
-        if found != node_id {
+        if let Some(found) = properties.node_id.filter(|found| *found != node_id) {
             return Err(IdentityError::ForeignNode {
-                path: dir.to_owned(),
+                path: path(),
                 found,
                 expected: node_id,
             });
         }
-        let id = value("directory.id")?
-            .parse()
-            .map_err(|_| damaged("directory.id"))?;
+        let id = properties.directory_id.unwrap_or(new_id);
+        let is_complete = properties.node_id.is_some() && properties.directory_id.is_some();
+        properties.node_id = Some(node_id);
+        properties.directory_id = Some(id);
+        if !is_complete {
+            write(&properties, fs, dir).map_err(io)?;
+        }
         Ok(Self {
             id,
-            lines: Mutex::new(lines),
+            properties: Mutex::new(properties),
         })
     }
 
-    fn write(&self, fs: &dyn Fs, dir: &Path) -> io::Result<()> {
-        let mut text = String::new();
-        for (key, value) in self
-            .lines
+    fn lock(&self) -> MutexGuard<'_, MetaProperties> {
+        self.properties
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
-            text.extend([key, "=", value, "\n"]);
-        }
-        replace_file(fs, &dir.join(names::META), text.as_bytes()).map_err(io::Error::other)?;
-        fs.sync_dir(dir)
     }
+}
 
-    fn cluster_id(&self) -> Option<String> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines
-            .iter()
-            .find(|(key, _)| key == "cluster.id")
-            .map(|(_, value)| value.clone())
-    }
+fn write(properties: &MetaProperties, fs: &dyn Fs, dir: &Path) -> io::Result<()> {
+    crate::fs::replace(
+        fs,
+        &dir.join(meta_properties::FILE),
+        properties.encode().as_bytes(),
+    )
 }
 
 impl LogDir {
     /// The cluster that the directory belongs to, once that is known.
     pub fn cluster_id(&self) -> Option<String> {
-        self.identity.cluster_id()
+        self.identity.lock().cluster_id.clone()
     }
 
     /// Binds the directory to a cluster, durably. Blocks for a sync if it was not bound before.
@@ -185,22 +146,26 @@ impl LogDir {
     /// [`IdentityError::ForeignCluster`] if it belongs to another.
     pub fn bind_to_cluster(&self, cluster_id: &str) -> Result<(), IdentityError> {
         let path = self.directory.path.clone();
-        match self.identity.cluster_id() {
+        let mut properties = self.identity.lock();
+        match &properties.cluster_id {
             Some(found) if found == cluster_id => Ok(()),
-            Some(found) => Err(IdentityError::ForeignCluster {
-                path,
-                found,
-                expected: cluster_id.to_owned(),
-            }),
+            Some(found) => {
+                let (found, expected) = (found.clone(), cluster_id.to_owned());
+                Err(IdentityError::ForeignCluster {
+                    path,
+                    found,
+                    expected,
+                })
+            }
             None => {
-                let line = ("cluster.id".to_owned(), cluster_id.to_owned());
-                self.identity
-                    .lines
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(line);
-                let result = self.identity.write(&*self.directory.fs, &path);
-                result.map_err(|source| IdentityError::Io { path, source })
+                let bound = MetaProperties {
+                    cluster_id: Some(cluster_id.to_owned()),
+                    ..properties.clone()
+                };
+                let result = write(&bound, &*self.directory.fs, &path);
+                result.map_err(|source| IdentityError::Io { path, source })?;
+                *properties = bound;
+                Ok(())
             }
         }
     }

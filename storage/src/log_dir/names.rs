@@ -3,11 +3,6 @@
 use crate::journal::LogKey;
 
 pub(super) const LOCK: &str = ".lock";
-pub(super) const META: &str = "meta.properties";
-pub(super) const MARKER: &str = ".kafka_cleanshutdown";
-pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
-pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 /// A directory that is being removed ends with this.
 pub(super) const DELETE: &str = "-delete";
 /// A directory that belongs to no log we know ends with this; it is kept for people to look at.

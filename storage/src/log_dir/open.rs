@@ -7,7 +7,8 @@ use crate::directory::{Directory, Fault, replace_file};
 use crate::ids::Offset;
 use crate::journal::{LogKey, LogState};
 use crate::log::{LogShared, Opened, PartitionLog};
-use crate::recovery::{self, METADATA_FILE, OpenError, Site};
+use crate::partition_metadata;
+use crate::recovery::{self, OpenError, Site};
 
 impl LogDir {
     /// Opens a log; `done` is called on the I/O thread.
@@ -89,8 +90,12 @@ fn make(directory: &Arc<Directory>, key: LogKey, topic: &Arc<str>) -> Result<(),
         }
         _ => {}
     }
-    let text = format!("version: 0\ntopic_id: {}\n", key.log);
-    replace_file(&*directory.fs, &dir.join(METADATA_FILE), text.as_bytes())?;
+    let text = partition_metadata::encode(key.log);
+    replace_file(
+        &*directory.fs,
+        &dir.join(partition_metadata::FILE),
+        text.as_bytes(),
+    )?;
     directory.fs.sync_dir(&dir).map_err(Fault::Sync)?;
     directory
         .fs
@@ -151,7 +156,8 @@ pub(super) fn is_about_the_log(error: &OpenError) -> bool {
         error,
         OpenError::MissingDirectory { .. }
             | OpenError::WrongTopic { .. }
-            | OpenError::DamagedMetadata
+            | OpenError::NoMetadata
+            | OpenError::DamagedMetadata(_)
             | OpenError::LostSynced { .. }
             | OpenError::Read(_)
     )

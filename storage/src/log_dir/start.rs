@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::identity::{Identity, IdentityError};
 use super::{Catalog, LogDir, LogDirOptions, LogStatus, names, worker};
+use crate::clean_shutdown;
 use crate::directory::events::Clock;
 use crate::directory::queue::Later;
 use crate::directory::watch::Watch;
@@ -138,7 +139,7 @@ fn lock(fs: &dyn Fs, dir: &Path) -> io::Result<Arc<dyn File>> {
 /// The broker epoch of a clean stop. The marker is gone, durably, before anything is served: the next crash must not
 /// look clean.
 fn take_marker(fs: &dyn Fs, dir: &Path) -> io::Result<Option<i64>> {
-    let path = dir.join(names::MARKER);
+    let path = dir.join(clean_shutdown::FILE);
     let bytes = match read_all(fs, &path, 4096) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -146,10 +147,7 @@ fn take_marker(fs: &dyn Fs, dir: &Path) -> io::Result<Option<i64>> {
     };
     fs.remove(&path)?;
     fs.sync_dir(dir)?;
-    let marker: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    Ok(marker
-        .as_ref()
-        .and_then(|marker| marker.get("brokerEpoch")?.as_i64()))
+    Ok(clean_shutdown::decode(&bytes))
 }
 
 /// Takes up the logs that the journal does not know: it was lost, or a crash came between the two.

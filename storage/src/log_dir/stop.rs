@@ -3,10 +3,14 @@
 //! Order of a stop: every log flushed and closed, checkpoints written, journal synced, and the marker last. A marker
 //! is a promise that nothing needs to be scanned; it is not written if any log is still dirty.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
-use super::{Done, LogDir, LogStatus, names, worker};
+use super::{Done, LogDir, LogStatus, worker};
+use crate::checkpoint::{
+    LOG_START_FILE, LogName, RECOVERY_POINT_FILE, REPLICATION_FILE, encode_offsets,
+};
+use crate::clean_shutdown;
 use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault, replace_file};
 use crate::ids::Offset;
@@ -137,10 +141,10 @@ fn checkpoint(directory: &Arc<Directory>, every: std::time::Duration) {
 }
 
 fn write_marker(directory: &Directory, broker_epoch: i64) -> Result<(), Fault> {
-    let text = serde_json::json!({ "version": 0, "brokerEpoch": broker_epoch }).to_string();
+    let text = clean_shutdown::encode(broker_epoch);
     replace_file(
         &*directory.fs,
-        &directory.path.join(names::MARKER),
+        &directory.path.join(clean_shutdown::FILE),
         text.as_bytes(),
     )?;
     directory.fs.sync_dir(&directory.path).map_err(Fault::Sync)
@@ -149,15 +153,15 @@ fn write_marker(directory: &Directory, broker_epoch: i64) -> Result<(), Fault> {
 /// Kafka's three text checkpoints, from the journal. Nothing here reads them; Kafka's tools do.
 fn write_checkpoints(directory: &Directory) -> Result<(), Fault> {
     let logs = directory.journal.logs();
-    write_checkpoint(directory, names::RECOVERY_POINTS, &logs, |state| {
+    write_checkpoint(directory, RECOVERY_POINT_FILE, &logs, |state| {
         Some(state.recovery_point)
     })?;
-    write_checkpoint(directory, names::HIGH_WATERMARKS, &logs, |state| {
+    write_checkpoint(directory, REPLICATION_FILE, &logs, |state| {
         Some(state.high_watermark)
     })?;
     // Kafka lists a log start only where it is not simply the first segment's.
     let log_start = |state: &LogState| (state.log_start > Offset::ZERO).then_some(state.log_start);
-    write_checkpoint(directory, names::LOG_STARTS, &logs, log_start)?;
+    write_checkpoint(directory, LOG_START_FILE, &logs, log_start)?;
     directory.fs.sync_dir(&directory.path).map_err(Fault::Sync)
 }
 
@@ -167,13 +171,16 @@ fn write_checkpoint(
     logs: &[(LogKey, LogState)],
     offset: impl Fn(&LogState) -> Option<Offset>,
 ) -> Result<(), Fault> {
-    let lines: Vec<_> = logs
+    let offsets: BTreeMap<LogName, Offset> = logs
         .iter()
-        .filter_map(|(key, state)| Some((&state.topic, key.partition, offset(state)?)))
+        .filter_map(|(key, state)| {
+            let name = LogName {
+                topic: state.topic.to_string(),
+                partition: key.partition,
+            };
+            Some((name, offset(state)?))
+        })
         .collect();
-    let mut text = format!("0\n{}\n", lines.len());
-    for (topic, partition, offset) in lines {
-        let _ = writeln!(text, "{topic} {partition} {offset}");
-    }
+    let text = encode_offsets(&offsets);
     replace_file(&*directory.fs, &directory.path.join(name), text.as_bytes())
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::leftovers::{self, Listing};
 use super::{
-    BatchView, EPOCH_FILE, Fault, FileKind, LeaderEpoch, LogState, Offset, OpenError, ReadError,
-    ScanError, Site, epochs,
+    BatchView, Fault, FileKind, LeaderEpoch, LogState, Offset, OpenError, ReadError, ScanError,
+    Site, epochs,
 };
 use crate::batch::LogOrder;
+use crate::checkpoint::{LEADER_EPOCH_FILE, encode_epochs};
 use crate::epoch_cache::EpochCache;
 use crate::fs::{File, OpenMode};
-use crate::log::{Found, Growing, encode_epochs, files, observe};
+use crate::log::{Found, Growing, files, observe};
 use crate::producer_state::ProducerStates;
 use crate::segment::{Segment, write_file, write_index_files};
 use crate::time::WallMillis;
@@ -218,7 +219,11 @@ fn apply(site: &Site, state: &LogState, outcome: Outcome) -> Result<LogState, Op
     }
     let epochs = epochs_of(site, state, &outcome)?;
     let text = encode_epochs(&epochs);
-    crate::directory::replace_file(&*home.fs, &home.dir.join(EPOCH_FILE), text.as_bytes())?;
+    crate::directory::replace_file(
+        &*home.fs,
+        &home.dir.join(LEADER_EPOCH_FILE),
+        text.as_bytes(),
+    )?;
     let log_end = outcome.log_end;
     let mut found = Found {
         log_start: state.log_start.min(log_end),
