@@ -45,6 +45,12 @@ pub enum OpenError {
     /// The queue of the I/O thread is full: try again later.
     #[error(transparent)]
     Busy(#[from] crate::directory::queue::QueueFull),
+    /// The log is offline since the start, or since its recovery.
+    #[error("the log is offline")]
+    LogOffline {
+        /// Why.
+        source: Arc<OpenError>,
+    },
     /// The log's directory is gone. It is not taken for empty.
     #[error("directory {name} is in the journal but not on the disk")]
     MissingDirectory {

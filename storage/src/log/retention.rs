@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::PartitionLog;
 use super::files::{self, RemovedSegment};
-use crate::directory::Fault;
+use super::{LogShared, PartitionLog};
+use crate::directory::{Directory, Fault};
 use crate::ids::Offset;
 use crate::segment::Segment;
 use crate::time::WallMillis;
@@ -114,18 +114,27 @@ impl PartitionLog {
             if directory.is_offline() {
                 return;
             }
-            let renamed = removed
-                .iter()
-                .try_for_each(|segment| segment.rename(&log.home));
-            let synced =
-                renamed.and_then(|()| log.home.fs.sync_dir(&log.home.dir).map_err(Fault::Sync));
-            match synced {
+            match rename_all(directory, log, &removed) {
                 Ok(()) => files::remove_later(directory, log, removed, delay),
                 // What is left lies below the log start: the next open removes it.
                 Err(fault) => directory.handle(fault),
             }
         });
     }
+}
+
+/// The journal durably first: else a crash could keep the old log start and only a part of what lies behind it.
+fn rename_all(
+    directory: &Directory,
+    log: &LogShared,
+    removed: &[RemovedSegment],
+) -> Result<(), Fault> {
+    log.journal().map_err(Fault::of_call)?;
+    directory.journal.sync().map_err(Fault::Sync)?;
+    for segment in removed {
+        segment.rename(&log.home)?;
+    }
+    log.home.fs.sync_dir(&log.home.dir).map_err(Fault::Sync)
 }
 
 fn modified(segment: &Segment) -> Option<WallMillis> {

@@ -207,10 +207,7 @@ impl LogShared {
     /// Journaled as dirty: the record is synced before any file is touched.
     pub(crate) fn begin_truncation(self: &Arc<Self>, view: &LogView) -> io::Result<()> {
         let mut durable = self.lock();
-        durable.flushed = durable
-            .flushed
-            .min(view.log_end)
-            .max(view.log_start.min(view.log_end));
+        durable.flushed = durable.flushed.min(view.log_end);
         durable.generation = view.generation;
         let state = self.state(&durable, view, true);
         durable.dirty_mark = self.directory.journal.put(self.key, state)?;

@@ -139,6 +139,12 @@ impl PartitionLog {
             // Compaction removed what held the target: everything in this segment is below it.
             None => (visible.size, target),
         };
+        if new_end <= self.bounds.log_start {
+            // Nothing that may be read is left: the batch at the cut holds the log start too.
+            let start = self.bounds.log_start;
+            self.restart_at(start, now)?;
+            return Ok(start);
+        }
         let cut = if position > 0 {
             Some(
                 self.cut_segment(&view, at, position, new_end)
@@ -336,8 +342,8 @@ impl Truncation {
                 size: cut.size,
                 before: cut.before,
             });
-            log.request_flush();
         }
+        log.request_flush();
         let producers =
             files::rebuild_producers(&self.view, &log.home, self.now, self.producer_expiry);
         match producers {

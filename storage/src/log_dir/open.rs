@@ -136,10 +136,7 @@ fn open(
         LogStatus::Closed => {}
         LogStatus::Open => return Err(OpenError::AlreadyOpen),
         LogStatus::Unrecovered => return Err(OpenError::Unrecovered),
-        LogStatus::Offline(_) => {
-            let name = names::log_dir_name(&state.topic, key.partition);
-            return Err(OpenError::MissingDirectory { name });
-        }
+        LogStatus::Offline(source) => return Err(OpenError::LogOffline { source }),
     }
     let log = open_closed(directory, key, state, config).inspect_err(|error| {
         if is_about_the_log(error) {

@@ -17,6 +17,7 @@ use crate::fs::{DirEntry, File, Fs, read_all};
 use crate::ids::Offset;
 use crate::journal::{Journal, JournalError, LogKey, LogState};
 use crate::recovery::{OpenError, read_metadata};
+use crate::segment::FileKind;
 
 /// How often the journal is looked at for old records.
 const TIDY_EVERY: std::time::Duration = std::time::Duration::from_mins(1);
@@ -169,14 +170,24 @@ fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Resu
         match read_metadata(&*directory.fs, &dir) {
             Ok(Some(log)) => {
                 tracing::warn!(dir = %dir.display(), "not in the journal: to be scanned from its start");
+                // Where the log starts is not known better than by its first segment.
+                let names = directory.fs.list(&dir)?;
+                let logs = names
+                    .iter()
+                    .filter_map(|entry| FileKind::parse(&entry.name));
+                let first = logs
+                    .filter(|(_, kind)| *kind == FileKind::Log)
+                    .map(|(base, _)| base)
+                    .min();
+                let start = first.unwrap_or(Offset::ZERO);
                 let state = LogState {
                     topic: Arc::from(topic),
-                    recovery_point: Offset::ZERO,
-                    log_end: Offset::ZERO,
-                    log_start: Offset::ZERO,
-                    high_watermark: Offset::ZERO,
+                    recovery_point: start,
+                    log_end: start,
+                    log_start: start,
+                    high_watermark: start,
                     last_epoch: None,
-                    active_base: Offset::ZERO,
+                    active_base: start,
                     active_size: 0,
                     is_dirty: true,
                 };

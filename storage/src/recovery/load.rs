@@ -25,13 +25,9 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
     let Some((sealed, active)) = split(site, state, &listing)? else {
         return Ok(None);
     };
-    let first_kept = first_kept(&sealed, state.log_start);
     let mut segments = Vec::with_capacity(sealed.len() + 1);
-    for (at, (base, size)) in sealed.into_iter().enumerate() {
-        if at < first_kept {
-            leftovers::remove_segment(&site.home, base)?;
-            continue;
-        }
+    // Segments below the log start, whose removal a crash kept from being finished, go with the next retention.
+    for (base, size) in sealed {
         let is_indexed =
             listing.has(base, FileKind::OffsetIndex) && listing.has(base, FileKind::TimeIndex);
         if !is_indexed {
@@ -72,13 +68,6 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
     Ok(Some(found))
 }
 
-/// How many segments at the front lie wholly below the log start: a crash kept their removal from being finished.
-fn first_kept(sealed: &[(Offset, u64)], log_start: Offset) -> usize {
-    // The base of the next segment is the end of one; the last sealed one ends where the active one begins.
-    let next_bases = sealed.iter().skip(1).map(|(base, _)| *base);
-    next_bases.take_while(|next| *next <= log_start).count()
-}
-
 type Split = (Vec<(Offset, u64)>, Option<Arc<dyn File>>);
 
 /// The sealed segments with their sizes, and the file of the active one if it has been made; `None` if the files
@@ -102,7 +91,8 @@ fn split(site: &Site, state: &LogState, listing: &Listing) -> Result<Option<Spli
             _ => return Ok(None),
         }
     }
-    if active.is_none() && state.active_size > 0 {
+    let first = sealed.first().map_or(state.active_base, |(base, _)| *base);
+    if (active.is_none() && state.active_size > 0) || first > state.log_start {
         return Ok(None);
     }
     Ok(Some((sealed, active)))

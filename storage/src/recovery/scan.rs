@@ -77,7 +77,11 @@ fn scan(site: &Site, state: &LogState, listing: &Listing) -> Result<Outcome, Ope
         log_end: state.log_start,
     };
     let mut order: Option<LogOrder> = None;
-    let mut is_broken = false;
+    // The log start is durable before what lies below goes: a first segment behind it is what a hole left.
+    let mut is_broken = listing
+        .bases
+        .first()
+        .is_some_and(|first| *first > state.log_start);
     for (at, base) in listing.bases.iter().copied().enumerate() {
         let next = listing.bases.get(at + 1).copied();
         // A roll and a truncation begin a segment exactly where the one before ends: anything else is a hole.

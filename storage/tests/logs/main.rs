@@ -7,6 +7,7 @@
 )]
 
 mod append;
+mod crash;
 #[allow(
     dead_code,
     reason = "some helpers are ahead of the tests that need them"
