@@ -33,6 +33,7 @@ impl Progress {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         } else if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
+            bar.set_message("0");
             bar.enable_steady_tick(Duration::from_millis(200));
         }
         Self(bar)
