@@ -1,3 +1,5 @@
+//! What the disk in memory promises, and what it must forget.
+
 use std::path::Path;
 
 use super::*;

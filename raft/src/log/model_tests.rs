@@ -185,7 +185,7 @@ proptest! {
     fn the_log_is_the_model_after_every_step_and_restart(
         steps in prop::collection::vec(any_step(), 1..40),
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let fs = Memory::default();
             let mut log = open(&fs);

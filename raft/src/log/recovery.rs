@@ -30,6 +30,9 @@ pub(super) struct Recovered {
     pub(super) has_spare: bool,
 }
 
+/// The first segment is written while the node starts, and a new node should serve at once.
+const FIRST_SEGMENT_SIZE: u32 = 256 << 10;
+
 /// Reads the log in `dir`, which is created if need be, and repairs its tail.
 pub(super) fn open(fs: &dyn Fs, dir: &Path, segment_size: u32) -> Result<Recovered, StartError> {
     fs.create_dir_all(dir)
@@ -38,25 +41,30 @@ pub(super) fn open(fs: &dyn Fs, dir: &Path, segment_size: u32) -> Result<Recover
     // A process that was killed may have left names that are not durable yet.
     fs.sync_dir(dir).map_err(io_error("sync directory", dir))?;
     let names = fs.list(dir).map_err(io_error("list", dir))?;
-    let numbers = contiguous_suffix(fs, dir, &names)?;
+    let (leftover, numbers) = split_at_hole(&names);
+    let has_spare = names.iter().any(|name| name == segment::SPARE);
     let mut replay = Replay::new();
     let Some((last, sealed)) = numbers.split_last() else {
         let name = segment::name(1);
-        let file = segment::create_blank(fs, dir, &name, segment_size)
+        let size = segment_size.min(FIRST_SEGMENT_SIZE);
+        let file = segment::create_blank(fs, dir, &name, size)
             .map_err(io_error("create segment", &dir.join(name)))?;
-        return Ok(replay.finish(Active::blank(1, file, segment_size), false));
+        return Ok(replay.finish(Active::blank(1, file, size), has_spare));
     };
     for number in sealed {
         replay_sealed(fs, dir, *number, &mut replay)?;
     }
     let active = replay_active(fs, dir, *last, &mut replay)?;
     replay.check_front(&dir.join(segment::name(*last)))?;
-    let has_spare = names.iter().any(|name| name == segment::SPARE);
+    for number in leftover {
+        let path = dir.join(segment::name(number));
+        fs.remove(&path).map_err(io_error("remove", &path))?;
+    }
     Ok(replay.finish(active, has_spare))
 }
 
-/// The numbers of the segments in use. Older ones that a removal left behind a hole go.
-fn contiguous_suffix(fs: &dyn Fs, dir: &Path, names: &[String]) -> Result<Vec<u64>, StartError> {
+/// The numbers of segments that a removal left behind a hole, and of those in use.
+fn split_at_hole(names: &[String]) -> (Vec<u64>, Vec<u64>) {
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| segment::number(name))
@@ -64,13 +72,8 @@ fn contiguous_suffix(fs: &dyn Fs, dir: &Path, names: &[String]) -> Result<Vec<u6
     numbers.sort_unstable();
     let mut pairs = numbers.iter().zip(numbers.iter().skip(1));
     let hole = pairs.rposition(|(a, b)| a + 1 != *b);
-    let first = hole.map_or(0, |position| position + 1);
-    let used = numbers.split_off(first);
-    for leftover in numbers {
-        let path = dir.join(segment::name(leftover));
-        fs.remove(&path).map_err(io_error("remove", &path))?;
-    }
-    Ok(used)
+    let used = numbers.split_off(hole.map_or(0, |position| position + 1));
+    (numbers, used)
 }
 
 fn replay_sealed(

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +70,14 @@ pub(super) struct Active {
     pub(super) last_index: Option<u64>,
 }
 
+/// The segment written in advance.
+enum Spare {
+    Missing,
+    /// On its way, beside the groups: filling it would hold them up for milliseconds.
+    Pending(JoinHandle<io::Result<()>>),
+    Ready,
+}
+
 /// Jobs that one group takes at most.
 const GROUP_MAX: usize = 256;
 
@@ -82,7 +91,8 @@ pub(super) struct Writer {
     link: Link,
     /// What the header of the next segment will say; its number is set then.
     state: SegmentRecord,
-    has_spare: bool,
+    spare: Spare,
+    mode: IoMode,
     /// Frames of the current group that are not written yet.
     buffer: Vec<u8>,
 }
@@ -114,7 +124,13 @@ impl Writer {
         };
         shared.with_state(|state| state.start(entries, vote, committed));
         let sealed = sealed.into();
+        let spare = if has_spare {
+            Spare::Ready
+        } else {
+            Spare::Missing
+        };
         let buffer = Vec::new();
+        let mode = IoMode::Thread;
         Self {
             fs,
             dir,
@@ -124,13 +140,16 @@ impl Writer {
             sealed,
             link,
             state,
-            has_spare,
+            spare,
+            mode,
             buffer,
         }
     }
 
     /// Starts working off the queue, until its last sender is gone.
-    pub(super) fn start(self, queue: mpsc::Receiver<Job>, mode: IoMode) -> io::Result<()> {
+    pub(super) fn start(mut self, queue: mpsc::Receiver<Job>, mode: IoMode) -> io::Result<()> {
+        self.mode = mode;
+
         match mode {
             IoMode::Thread => {
                 let builder = std::thread::Builder::new().name("ottla-raft-log".to_owned());
@@ -289,9 +308,10 @@ impl Writer {
         // Beside the frame there is the header's; 4 KiB hold it many times over.
         let needed = u32::try_from(needed.saturating_add(4096)).map_err(|_| too_large())?;
         let fits = needed <= self.segment_size;
-        let file = if self.has_spare && fits {
+        self.settle_spare()?;
+        let file = if matches!(self.spare, Spare::Ready) && fits {
             let path = self.dir.join(&name);
-            self.has_spare = false;
+            self.spare = Spare::Missing;
             self.fs.rename(&self.dir.join(segment::SPARE), &path)?;
             self.fs.sync_dir(&self.dir)?;
             self.fs.open(&path)?
@@ -347,11 +367,43 @@ impl Writer {
     }
 
     fn prepare_spare(&mut self) -> io::Result<()> {
-        if self.has_spare {
+        if let Spare::Pending(thread) = &self.spare
+            && thread.is_finished()
+        {
+            self.settle_spare()?;
+        }
+        if !matches!(self.spare, Spare::Missing) {
             return Ok(());
         }
-        match segment::create_blank(&*self.fs, &self.dir, segment::SPARE, self.segment_size) {
-            Ok(_) => self.has_spare = true,
+        let (fs, dir, size) = (Arc::clone(&self.fs), self.dir.clone(), self.segment_size);
+        let create =
+            move || segment::create_blank(&*fs, &dir, segment::SPARE, size).map(|_file| ());
+        if self.mode == IoMode::Thread {
+            let builder = std::thread::Builder::new().name("ottla-raft-spare".to_owned());
+            self.spare = Spare::Pending(builder.spawn(create)?);
+            return Ok(());
+        }
+        self.note_spare(create())
+    }
+
+    /// Waits for the spare if one is on its way.
+    fn settle_spare(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.spare, Spare::Missing) {
+            Spare::Pending(thread) => {
+                let panicked = |_| io::Error::other("making the spare segment panicked");
+                let created = thread.join().map_err(panicked)?;
+                self.note_spare(created)
+            }
+            settled => {
+                self.spare = settled;
+                Ok(())
+            }
+        }
+    }
+
+    fn note_spare(&mut self, created: io::Result<()>) -> io::Result<()> {
+        match created {
+            Ok(()) => self.spare = Spare::Ready,
             // Not an error yet: the active segment still has room. New commands are refused.
             Err(error) if is_full(&error) => {
                 if !self.shared.is_full.swap(true, Ordering::Relaxed) {
