@@ -227,12 +227,11 @@ impl Segment {
         };
         let bytes =
             map(FileKind::OffsetIndex).and_then(|offsets| Ok((offsets, map(FileKind::TimeIndex)?)));
-        match bytes {
-            Ok((offsets, times)) => Some(StoredIndex::Files {
-                base: self.base,
-                offsets,
-                times,
-            }),
+        let index = bytes.map(|(offsets, times)| {
+            StoredIndex::of_files(self.base, self.sealed_size()?, offsets, times)
+        });
+        match index {
+            Ok(index) => index,
             Err(error) => {
                 let dir = self.home.dir.display();
                 tracing::warn!(%dir, base = %self.base, %error, "segment without index");

@@ -33,6 +33,28 @@ impl StoredIndex {
         }
     }
 
+    /// The index in two files of the segment at `base`; `None` if they are not what an index of `size` bytes can be.
+    pub(crate) fn of_files(
+        base: Offset,
+        size: u64,
+        offsets: FileBytes,
+        times: FileBytes,
+    ) -> Option<Self> {
+        OffsetIndexBytes::new(base, &offsets).verify().ok()?;
+        TimeIndexBytes::new(base, &times).verify().ok()?;
+        let index = Self::Files {
+            base,
+            offsets,
+            times,
+        };
+        let last = index
+            .offset_count()
+            .checked_sub(1)
+            .and_then(|at| index.offset_at(at));
+        last.is_none_or(|last| u64::from(last.position) < size)
+            .then_some(index)
+    }
+
     fn offset_at(&self, at: usize) -> Option<OffsetEntry> {
         match self {
             Self::Memory { offsets, .. } => offsets.get(at),

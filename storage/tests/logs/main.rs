@@ -1,6 +1,11 @@
 //! Promises of the log and its directory, over disks that forget and fail.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::cast_possible_wrap, reason = "counts of a test are small")]
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "the names are ours"
+)]
 #![allow(
     unreachable_pub,
     reason = "the helpers are shared by the modules of this binary"
@@ -8,8 +13,7 @@
 
 mod append;
 mod crash;
-#[allow(
-    dead_code,
-    reason = "some helpers are ahead of the tests that need them"
-)]
+mod directory;
+mod model;
+mod recovery;
 mod support;

@@ -80,6 +80,7 @@ pub struct Bench {
     pub dir: LogDir,
     pub clock: Arc<TestClock>,
     pub events: Arc<Events>,
+    pub fs: Arc<dyn Fs>,
 }
 
 pub fn key(partition: u32) -> LogKey {
@@ -101,7 +102,7 @@ pub fn start_with(
     let clock = Arc::new(TestClock::default());
     let events = Arc::new(Events::default());
     let (for_dir, for_events) = (Arc::clone(&clock), Arc::clone(&events));
-    let mut options = LogDirOptions::new(path.to_owned(), fs, for_dir, for_events, 1);
+    let mut options = LogDirOptions::new(path.to_owned(), Arc::clone(&fs), for_dir, for_events, 1);
     options.new_id = DirectoryId::new(Uuid::from_u128(77));
     options.tuning = Tuning {
         threads: 0,
@@ -113,6 +114,7 @@ pub fn start_with(
         dir: LogDir::start(options)?,
         clock,
         events,
+        fs,
     })
 }
 
@@ -128,6 +130,17 @@ impl Bench {
         self.dir.create(key, TOPIC, Arc::clone(config), done);
         self.dir.run_pending();
         receiver.recv().unwrap()
+    }
+
+    /// The files of log 0.
+    pub fn files(&self) -> Vec<String> {
+        let dir = self.dir.path().join(format!("{TOPIC}-0"));
+        self.fs
+            .list(&dir)
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect()
     }
 
     pub fn close(&self, log: PartitionLog) {
@@ -237,6 +250,16 @@ pub fn limits(bytes_max: u64) -> ReadLimits {
         upper_bound: Offset::MAX,
         is_one_batch_due: true,
     }
+}
+
+/// Appends numbered records, one a batch.
+pub fn append_many(log: &mut PartitionLog, count: u32) -> Vec<(i64, String)> {
+    let first = log.log_end().get();
+    let values: Vec<_> = (0..count).map(|i| format!("value {i}")).collect();
+    for value in &values {
+        append_values(log, epoch(1), &[value]);
+    }
+    (first..).zip(values).collect()
 }
 
 /// Every (offset, value) of the log, read as a consumer reads.

@@ -1,0 +1,402 @@
+//! A directory: who may use it, what it survives, and what takes it offline.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ottla_jepsen::disk::SimDisk;
+use ottla_storage::fs::{Fs, StdFs};
+use ottla_storage::log::{FlushConfig, LeaderAppend, LogConfig, PrepareError, WriteError};
+use ottla_storage::log_dir::{IdentityError, StartError, StopError};
+use ottla_storage::producer_state::AppendOrigin;
+use ottla_storage::validate::Policy;
+use ottla_storage::{DirectoryEvent, LogEvent, OpenError};
+
+use crate::support::*;
+
+const DATA: &str = "/data";
+
+#[test]
+fn a_directory_of_another_node_cluster_or_version_is_refused() {
+    let disk = SimDisk::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.cluster_id(), None);
+    bench.dir.bind_to_cluster("one").unwrap();
+    bench.dir.bind_to_cluster("one").unwrap();
+    let foreign = bench.dir.bind_to_cluster("two").unwrap_err();
+    assert!(matches!(foreign, IdentityError::ForeignCluster { .. }));
+    let id = bench.dir.id();
+    drop(bench);
+    let other = start_with(Arc::clone(&fs), Path::new(DATA), |options| {
+        options.node_id = 2;
+    })
+    .err()
+    .unwrap();
+    assert!(matches!(
+        other,
+        StartError::Identity(IdentityError::ForeignNode { found: 1, .. })
+    ));
+    assert!(other.to_string().contains("--id 1"), "{other}");
+    let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+    assert_eq!(
+        (bench.dir.id(), bench.dir.cluster_id()),
+        (id, Some("one".to_owned()))
+    );
+    drop(bench);
+    let text =
+        String::from_utf8(disk.read(&Path::new(DATA).join("meta.properties")).unwrap()).unwrap();
+    let newer = text.replace("version=1", "version=2").into_bytes();
+    disk.plant(&Path::new(DATA).join("meta.properties"), newer);
+    let newer = start(fs, Path::new(DATA)).err().unwrap();
+    assert!(
+        matches!(
+            newer,
+            StartError::Identity(IdentityError::Newer { version: 2, .. })
+        ),
+        "{newer}"
+    );
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let first = start(Arc::new(StdFs), root.path()).unwrap();
+    let second = start(Arc::new(StdFs), root.path()).err().unwrap();
+    assert!(matches!(second, StartError::Locked { .. }), "{second}");
+    drop(first);
+    start(Arc::new(StdFs), root.path()).unwrap();
+}
+
+/// S7: one failed sync, and the directory serves no more, whatever later syncs would say.
+#[test]
+fn a_failed_sync_takes_the_directory_offline_for_good() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 3);
+    disk.fail_next_syncs(1);
+    log.request_flush();
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(0));
+    assert_eq!(bench.events.of(key(0)), [LogEvent::FlushFailed]);
+    assert_eq!(
+        *bench.events.directory.lock().unwrap(),
+        [DirectoryEvent::Offline]
+    );
+    let syncs = disk.counts().file_syncs;
+    log.request_flush();
+    bench.settle();
+    assert_eq!(disk.counts().file_syncs, syncs, "never tried again");
+    assert_eq!(log.flushed_end(), offset(0));
+    let refused = append(&mut log, epoch(1), batch(&["x"], 1_000_000));
+    assert!(matches!(refused, Err(PrepareError::Offline(_))));
+    assert!(matches!(
+        bench.create(key(1), &config),
+        Err(OpenError::Offline(_))
+    ));
+    assert!(matches!(bench.dir.stop(1), Err(StopError::Offline)));
+}
+
+#[test]
+fn a_full_disk_fails_the_group_and_heals() {
+    let disk = SimDisk::new();
+    let bench = start_with(Arc::new(disk.mount()), Path::new(DATA), |options| {
+        options.tuning.ballast_bytes = 1 << 20;
+    })
+    .unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    let expected = append_many(&mut log, 3);
+    disk.limit_space(Some(100));
+    let policy = Policy::default();
+    let mut bytes = [
+        batch(&["0123456789"], 1_000_000),
+        batch(&["0123456789"], 1_000_000),
+    ];
+    let mut group = log.begin();
+    for batch in &mut bytes {
+        let append = LeaderAppend {
+            batch,
+            policy: &policy,
+            arrival: arrival(),
+            leader_epoch: epoch(1),
+            origin: AppendOrigin::Client,
+        };
+        log.prepare(&mut group, append).unwrap();
+    }
+    assert!(matches!(log.write(&group), Err(WriteError::DiskFull)));
+    drop(group);
+    assert_eq!(contents(&log), expected, "no part of the group is there");
+    let refused = append(&mut log, epoch(1), batch(&["x"], 1_000_000));
+    assert!(matches!(refused, Err(PrepareError::DiskFull)));
+    assert!(bench.dir.is_disk_full() && bench.dir.failure().is_none());
+    bench.dir.run_pending();
+    assert!(
+        disk.read(&Path::new(DATA).join(".ballast")).is_none(),
+        "the ballast is given up"
+    );
+    disk.limit_space(None);
+    bench.clock.advance(Duration::from_secs(2));
+    bench.dir.run_pending();
+    assert!(!bench.dir.is_disk_full());
+    assert!(disk.read(&Path::new(DATA).join(".ballast")).is_some());
+    append_values(&mut log, epoch(1), &["healed"]);
+    assert_eq!(contents(&log).len(), 4);
+    let events = bench.events.directory.lock().unwrap().clone();
+    assert_eq!(
+        events,
+        [DirectoryEvent::DiskFull, DirectoryEvent::SpaceBack]
+    );
+}
+
+#[test]
+fn a_disk_that_is_full_at_start_is_one_clear_line() {
+    let disk = SimDisk::new();
+    disk.limit_space(Some(10_000));
+    let refused = start_with(Arc::new(disk.mount()), Path::new(DATA), |options| {
+        options.tuning.ballast_bytes = 1 << 20;
+    });
+    let error = refused.err().unwrap();
+    assert!(matches!(error, StartError::DiskFull { .. }), "{error}");
+}
+
+#[test]
+fn flush_settings_decide_when_a_flush_is_asked_for() {
+    let bench = start(Arc::new(SimDisk::new().mount()), Path::new(DATA)).unwrap();
+    let with = |flush| {
+        Arc::new(LogConfig {
+            flush,
+            ..LogConfig::default()
+        })
+    };
+    let mut log = bench.create(key(0), &with(FlushConfig::default())).unwrap();
+    append_many(&mut log, 5);
+    bench.dir.run_pending();
+    assert_eq!(
+        log.flushed_end(),
+        offset(0),
+        "the default leaves it to the background"
+    );
+    log.set_config(with(FlushConfig {
+        messages: 7,
+        ..FlushConfig::default()
+    }));
+    append_many(&mut log, 1);
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(0));
+    append_many(&mut log, 1);
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(7));
+    log.set_config(with(FlushConfig {
+        on_ack: true,
+        ..FlushConfig::default()
+    }));
+    append_many(&mut log, 1);
+    bench.dir.run_pending();
+    assert_eq!(
+        bench.events.of(key(0)).last(),
+        Some(&LogEvent::Flushed { up_to: offset(8) })
+    );
+    bench.settle();
+    log.set_config(with(FlushConfig {
+        age: Some(Duration::from_secs(3)),
+        ..FlushConfig::default()
+    }));
+    append_many(&mut log, 1);
+    bench.clock.advance(Duration::from_secs(2));
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(8));
+    bench.clock.advance(Duration::from_secs(1));
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(9));
+}
+
+#[test]
+fn many_logs_flush_with_one_sync_of_the_journal() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = Arc::new(LogConfig::default());
+    let mut logs: Vec<_> = (0..10)
+        .map(|i| bench.create(key(i), &config).unwrap())
+        .collect();
+    for log in &mut logs {
+        append_values(log, epoch(1), &["x"]);
+        log.request_flush();
+    }
+    let before = disk.counts().file_syncs;
+    bench.dir.run_pending();
+    // Of each log the segment and the epochs, and the journal once.
+    assert_eq!(disk.counts().file_syncs - before, 21);
+    assert!(logs.iter().all(|log| log.flushed_end() == offset(1)));
+}
+
+#[test]
+fn a_deleted_log_is_gone_at_once_and_its_files_later() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = start(Arc::new(StdFs), root.path()).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 3);
+    bench.dir.delete(
+        key(0),
+        Some(log),
+        Duration::from_mins(1),
+        Box::new(|result| result.unwrap()),
+    );
+    bench.dir.run_pending();
+    assert!(bench.dir.log(key(0)).is_none());
+    let names = || -> Vec<String> {
+        let entries = StdFs
+            .list(root.path())
+            .unwrap()
+            .into_iter()
+            .filter(|entry| entry.is_dir);
+        entries.map(|entry| entry.name).collect()
+    };
+    assert!(
+        matches!(&names()[..], [name] if name.ends_with("-delete")),
+        "{:?}",
+        names()
+    );
+    let log = bench.create(key(0), &config).unwrap();
+    assert_eq!(log.log_end(), offset(0), "a topic made anew is empty");
+    bench.settle();
+    assert_eq!(names(), ["orders-0"]);
+    let stray = Arc::new(Mutex::new(false));
+    let told = Arc::clone(&stray);
+    bench.dir.set_aside(
+        key(0),
+        Some(log),
+        Box::new(move |result| *told.lock().unwrap() = result.is_ok()),
+    );
+    bench.dir.run_pending();
+    assert!(*stray.lock().unwrap() && names()[0].ends_with("-stray"));
+}
+
+#[test]
+fn a_log_can_be_open_once_and_a_taken_name_is_refused() {
+    let bench = start(Arc::new(SimDisk::new().mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let log = bench.create(key(0), &config).unwrap();
+    assert!(matches!(
+        bench.create(key(0), &config),
+        Err(OpenError::AlreadyOpen)
+    ));
+    let other = ottla_storage::LogId::new(uuid::Uuid::from_u128(9));
+    let taken = ottla_storage::journal::LogKey {
+        log: other,
+        partition: 0,
+    };
+    assert!(matches!(
+        bench.create(taken, &config),
+        Err(OpenError::DirectoryTaken { .. })
+    ));
+    bench.close(log);
+    bench.create(key(0), &config).unwrap();
+}
+
+#[test]
+fn a_clean_stop_is_believed_once_and_an_unclean_one_is_not_claimed() {
+    let disk = SimDisk::new();
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    let config = small_config();
+    let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 5);
+    assert!(matches!(
+        bench.dir.stop(3),
+        Err(StopError::Unclean { count: 1 })
+    ));
+    let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.clean_broker_epoch(), None);
+    assert_eq!(bench.dir.unrecovered(), [key(0)]);
+    bench.recover(&config);
+    assert_eq!(
+        bench.events.of(key(0)),
+        [LogEvent::Recovered { log_end: offset(5) }]
+    );
+    let mut log = bench.create(key(0), &config).unwrap();
+    log.note_high_watermark(offset(4));
+    append_many(&mut log, 1);
+    bench.close(log);
+    bench.dir.stop(3).unwrap();
+    let read =
+        |name: &str| String::from_utf8(disk.read(&Path::new(DATA).join(name)).unwrap()).unwrap();
+    assert_eq!(read("replication-offset-checkpoint"), "0\n1\norders 0 4\n");
+    assert_eq!(
+        read("recovery-point-offset-checkpoint"),
+        "0\n1\norders 0 6\n"
+    );
+    disk.crash(5);
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.clean_broker_epoch(), Some(3));
+    assert!(bench.dir.unrecovered().is_empty());
+    assert_eq!(bench.dir.log(key(0)).unwrap().high_watermark, offset(4));
+    drop(bench);
+    disk.crash(6);
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.clean_broker_epoch(), None);
+}
+
+/// A cold start over many closed logs reads one file.
+#[test]
+fn a_clean_start_opens_no_log() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    for i in 0..50 {
+        let mut log = bench.create(key(i), &config).unwrap();
+        append_values(&mut log, epoch(1), &["x"]);
+        bench.close(log);
+    }
+    bench.dir.stop(1).unwrap();
+    let before = disk.counts();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    bench.dir.run_pending();
+    assert_eq!(bench.dir.log_count(), 50);
+    assert_eq!(
+        disk.counts().file_syncs,
+        before.file_syncs,
+        "nothing was written"
+    );
+}
+
+#[test]
+fn a_call_that_does_not_come_back_is_seen_to_age() {
+    let disk = SimDisk::new();
+    let bench = start_with(Arc::new(disk.mount()), Path::new(DATA), |options| {
+        options.tuning.threads = 1;
+    })
+    .unwrap();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let config = small_config();
+    bench.dir.create(
+        key(0),
+        TOPIC,
+        config,
+        Box::new(move |log| sender.send(log).unwrap()),
+    );
+    let mut log = receiver.recv().unwrap().unwrap();
+    assert_eq!(bench.dir.oldest_call_age(), Duration::ZERO);
+    disk.hold_syncs();
+    append_values(&mut log, epoch(1), &["x"]);
+    log.request_flush();
+    let mut age = Duration::ZERO;
+    while age < Duration::from_secs(5) {
+        bench.clock.advance(Duration::from_secs(1));
+        std::thread::yield_now();
+        age = bench.dir.oldest_call_age();
+    }
+    disk.release_syncs();
+    while log.flushed_end() != offset(1) {
+        std::thread::yield_now();
+    }
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    bench
+        .dir
+        .close(log, Box::new(move |result| sender.send(result).unwrap()));
+    receiver.recv().unwrap().unwrap();
+    bench.dir.stop(1).unwrap();
+}

@@ -1,0 +1,299 @@
+//! Opening after a crash: every cut, missing indexes, damage, leftovers, and what must not be opened.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ottla_jepsen::disk::SimDisk;
+use ottla_storage::OpenError;
+use ottla_storage::fs::{Fs, OpenMode, StdFs};
+use ottla_storage::log_dir::LogStatus;
+
+use crate::support::*;
+
+const DATA: &str = "/data";
+
+fn file(name: &str) -> PathBuf {
+    Path::new(DATA).join(format!("{TOPIC}-0")).join(name)
+}
+
+/// S6: whatever is missing at the end of the last segment, the log opens as a prefix that holds what was flushed.
+#[test]
+fn the_last_segment_may_be_cut_at_every_byte() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 17);
+    append(&mut log, epoch(1), producer_batch(5, 0, &["p"], 1_000_000)).unwrap();
+    log.request_flush();
+    bench.dir.run_pending();
+    let flushed = log.flushed_end().get();
+    let base = log.view().active_base();
+    let name = format!("{:020}.log", base.get());
+    let synced = disk.read(&file(&name)).unwrap().len();
+    append_many(&mut log, 3);
+    append(
+        &mut log,
+        epoch(2),
+        producer_batch(5, 1, &["q", "r"], 1_000_000),
+    )
+    .unwrap();
+    let expected = contents(&log);
+    assert_eq!(log.view().active_base(), base, "all of it in one segment");
+    disk.kill();
+    let whole = disk.read(&file(&name)).unwrap();
+    for cut in synced..=whole.len() {
+        for filler in [None, Some(0_u8), Some(0xa5)] {
+            let copy = disk.fork();
+            let mut bytes = whole[..cut].to_vec();
+            if let Some(filler) = filler {
+                bytes.resize(whole.len(), filler);
+            }
+            copy.plant(&file(&name), bytes);
+            let bench = start(Arc::new(copy.mount()), Path::new(DATA)).unwrap();
+            assert!(matches!(
+                bench.create(key(0), &config),
+                Err(OpenError::Unrecovered)
+            ));
+            bench.recover(&config);
+            let log = bench.create(key(0), &config).unwrap();
+            let end = log.log_end().get();
+            assert!(end >= flushed, "cut {cut}");
+            assert_eq!(
+                contents(&log),
+                expected[..usize::try_from(end).unwrap()],
+                "cut {cut}"
+            );
+            assert_eq!(
+                log.flushed_end(),
+                log.log_end(),
+                "what recovery found it has synced"
+            );
+            let producer = log
+                .producers()
+                .get(ottla_storage::ProducerId::from_wire(5).unwrap());
+            let last = producer.unwrap().last_batch().unwrap().last_offset.get();
+            assert_eq!(last, if end > 22 { 22 } else { 17 }, "cut {cut}");
+        }
+    }
+}
+
+/// S8.
+#[test]
+fn indexes_and_snapshots_may_be_lost_without_changing_an_answer() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append(
+        &mut log,
+        epoch(1),
+        producer_batch(5, 0, &["p", "q"], 1_000_000),
+    )
+    .unwrap();
+    append_many(&mut log, 50);
+    let answers = |log: &ottla_storage::log::PartitionLog| {
+        let view = log.view();
+        let times: Vec<_> = (999_999..1_000_002)
+            .map(|at| {
+                view.offset_for_timestamp(ottla_storage::time::WallMillis::from_millis(at))
+                    .unwrap()
+            })
+            .collect();
+        let reads: Vec<_> = (0..52)
+            .map(|at| {
+                view.read(offset(at), limits(200))
+                    .unwrap()
+                    .read_to_vec()
+                    .unwrap()
+            })
+            .collect();
+        let epochs = view.end_offset_for(epoch(1));
+        (
+            times,
+            view.max_timestamp().unwrap(),
+            reads,
+            epochs,
+            log.producers().clone(),
+        )
+    };
+    bench.close(log);
+    let log = bench.create(key(0), &config).unwrap();
+    let before = answers(&log);
+    bench.close(log);
+    drop(bench);
+    disk.kill();
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    for kinds in [
+        &["index"][..],
+        &["timeindex"],
+        &["snapshot"],
+        &["index", "timeindex", "snapshot"],
+    ] {
+        for damage in ["gone", "empty", "odd", "noise"] {
+            let copy = disk.fork();
+            let fs: Arc<dyn Fs> = Arc::new(copy.mount());
+            for entry in fs.list(&file("")).unwrap() {
+                let Some((_, extension)) = entry.name.rsplit_once('.') else {
+                    continue;
+                };
+                if !kinds.contains(&extension) {
+                    continue;
+                }
+                let path = file(&entry.name);
+                match damage {
+                    "gone" => fs.remove(&path).unwrap(),
+                    "empty" => copy.plant(&path, Vec::new()),
+                    "odd" => copy.plant(&path, vec![0; 7]),
+                    _ => copy.plant(&path, vec![0x77; 96]),
+                }
+            }
+            let bench = start(fs, Path::new(DATA)).unwrap();
+            let log = bench.create(key(0), &config).unwrap();
+            assert!(answers(&log) == before, "{kinds:?} {damage}");
+        }
+    }
+    drop(fs);
+}
+
+#[test]
+fn leftovers_of_a_crash_are_finished_or_removed() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    let expected = append_many(&mut log, 30);
+    bench.close(log);
+    drop(bench);
+    disk.kill();
+    let first = "00000000000000000000.log";
+    let bytes = disk.read(&file(first)).unwrap();
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    fs.rename(&file(first), &file("00000000000000000000.log.swap"))
+        .unwrap();
+    for name in [
+        "00000000000000000011.log.deleted",
+        "00000000000000000011.log.cleaned",
+        "x.index.tmp",
+    ] {
+        disk.plant(&file(name), bytes.clone());
+    }
+    let bench = start(fs, Path::new(DATA)).unwrap();
+    let log = bench.create(key(0), &config).unwrap();
+    assert_eq!(contents(&log), expected);
+    let odd = |name: &String| {
+        [".swap", ".deleted", ".cleaned", ".tmp"]
+            .iter()
+            .any(|s| name.ends_with(s))
+    };
+    assert!(!bench.files().iter().any(odd));
+}
+
+/// A log that has lost what was on stable storage is offline: opened shorter, it could be elected.
+#[test]
+fn a_log_that_lost_synced_records_is_not_opened() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 5);
+    bench.settle();
+    append_many(&mut log, 1);
+    disk.kill();
+    let name = file("00000000000000000000.log");
+    let mut bytes = disk.read(&name).unwrap();
+    bytes[100] ^= 1;
+    disk.plant(&name, bytes);
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    bench.recover(&config);
+    let LogStatus::Offline(reason) = bench.dir.status(key(0)) else {
+        panic!("{:?}", bench.dir.status(key(0)));
+    };
+    assert!(matches!(&*reason, OpenError::LostSynced { .. }), "{reason}");
+    assert!(bench.create(key(0), &config).is_err());
+    assert!(
+        bench.dir.failure().is_none(),
+        "the directory serves its other logs"
+    );
+    bench.create(key(1), &config).unwrap();
+}
+
+#[test]
+fn a_missing_directory_is_offline_and_an_unknown_one_is_taken_up() {
+    let root = tempfile::tempdir().unwrap();
+    let config = small_config();
+    let bench = start(Arc::new(StdFs), root.path()).unwrap();
+    let mut log = bench.create(key(0), &config).unwrap();
+    let expected = append_many(&mut log, 30);
+    bench.close(log);
+    let other = bench.create(key(1), &config).unwrap();
+    bench.close(other);
+    bench.dir.stop(7).unwrap();
+    StdFs.remove(&root.path().join("orders-1")).unwrap();
+    let bench = start(Arc::new(StdFs), root.path()).unwrap();
+    assert_eq!(bench.dir.clean_broker_epoch(), Some(7));
+    assert!(matches!(bench.dir.status(key(1)), LogStatus::Offline(_)));
+    assert!(bench.create(key(1), &config).is_err());
+    drop(bench);
+    StdFs
+        .remove(&root.path().join("partition-journal"))
+        .unwrap();
+    let bench = start(Arc::new(StdFs), root.path()).unwrap();
+    assert_eq!(
+        bench.dir.clean_broker_epoch(),
+        None,
+        "the marker is gone after one start"
+    );
+    assert_eq!(bench.dir.unrecovered(), [key(0)]);
+    bench.recover(&config);
+    let log = bench.create(key(0), &config).unwrap();
+    assert_eq!(contents(&log), expected);
+}
+
+#[test]
+fn a_journal_cut_at_every_byte_still_opens_every_log() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 12);
+    bench.close(log);
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 3);
+    let expected = contents(&log);
+    disk.kill();
+    let journal = Path::new(DATA).join("partition-journal");
+    let whole = disk.read(&journal).unwrap();
+    for cut in 0..whole.len() {
+        let copy = disk.fork();
+        copy.plant(&journal, whole[..cut].to_vec());
+        let bench = start(Arc::new(copy.mount()), Path::new(DATA)).unwrap();
+        bench.recover(&config);
+        let log = bench.create(key(0), &config).unwrap();
+        assert_eq!(contents(&log), expected, "cut {cut}");
+    }
+}
+
+/// A file that an operator copied half, or bytes nobody knows of: a clean log that does not fit its record is scanned.
+#[test]
+fn a_clean_log_with_more_bytes_than_the_journal_says_is_scanned() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    let mut expected = append_many(&mut log, 4);
+    bench.close(log);
+    disk.kill();
+    let name = file("00000000000000000000.log");
+    let mut bytes = disk.read(&name).unwrap();
+    bytes.extend(placed_batch(offset(4), epoch(1), &["late"]));
+    bytes.extend([0; 40]);
+    disk.plant(&name, bytes);
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+    let log = bench.create(key(0), &config).unwrap();
+    expected.push((4, "late".to_owned()));
+    assert_eq!(contents(&log), expected);
+    let size = fs.open(&name, OpenMode::Read).unwrap().stat().unwrap().len;
+    assert_eq!(size, log.view().size_bytes());
+}
