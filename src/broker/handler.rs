@@ -33,3 +33,6 @@ pub(crate) fn unserved(cx: &Context, body: &Body) -> Reply {
         api => unreachable!("{api} is served in every version that it is read in"),
     }
 }
+
+#[cfg(test)]
+mod tests;

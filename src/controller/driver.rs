@@ -7,6 +7,8 @@
 //! - Every command is answered exactly once: with its outcome after its facts were applied, or with
 //!   the reason why there is none. A lost leadership is "outcome unknown", never success.
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod group;
 mod quorum;
 

@@ -1,81 +1,16 @@
 //! The driver over a quorum that is a machine in memory: grouping, answers, lost leaderships.
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use ottla_raft::{LogIndex, StateMachine};
-use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use super::fake::Fake;
 use super::*;
 use crate::controller::command::{
     BrokerState, ChangeBroker, Command, CreateTopicError, CreateTopics, Outcome,
 };
 use crate::controller::decide::tests::{broker, registration, settings};
-use crate::controller::{ControllerHandle, MetadataMachine, let_in, queues, register};
-
-struct Fake {
-    machine: RefCell<MetadataMachine>,
-    leader: watch::Sender<Leader>,
-    entries: RefCell<Vec<Entry>>,
-    fail_next: Cell<Option<QuorumError>>,
-    /// Fails, and still carries it out.
-    is_applied_anyway: Cell<bool>,
-    intruder: RefCell<Option<Vec<u8>>>,
-    entry_size_max: Cell<usize>,
-}
-
-#[derive(Clone)]
-struct FakeQuorum {
-    fake: Rc<Fake>,
-    leadership: watch::Receiver<Leader>,
-}
-
-impl Fake {
-    fn apply(&self, entry: &[u8]) -> Vec<u8> {
-        let index = self.entries.borrow().len() as u64;
-        self.machine.borrow_mut().apply(LogIndex(index), entry)
-    }
-}
-
-impl Quorum for FakeQuorum {
-    async fn propose(&self, entry: Vec<u8>) -> Result<Vec<u8>, QuorumError> {
-        tokio::task::yield_now().await;
-        let fake = &self.fake;
-        if let Some(intruder) = fake.intruder.take() {
-            fake.apply(&intruder);
-        }
-        if entry.len() > fake.entry_size_max.get() {
-            let (size, max) = (entry.len(), fake.entry_size_max.get());
-            return Err(QuorumError::TooLarge { size, max });
-        }
-        if let Some(error) = fake.fail_next.take() {
-            if fake.is_applied_anyway.get() {
-                fake.apply(&entry);
-            }
-            return Err(error);
-        }
-        fake.entries
-            .borrow_mut()
-            .push(Entry::decode(&entry).unwrap());
-        Ok(fake.apply(&entry))
-    }
-
-    async fn barrier(&self) -> Result<(), QuorumError> {
-        match self.leader().node {
-            Some(_) => Ok(()),
-            None => Err(QuorumError::NotLeader { leader: None }),
-        }
-    }
-
-    fn leader(&self) -> Leader {
-        *self.leadership.borrow()
-    }
-
-    async fn leadership_changed(&mut self) -> bool {
-        self.leadership.changed().await.is_ok()
-    }
-}
+use crate::controller::{ControllerHandle, let_in, register};
 
 struct World {
     fake: Rc<Fake>,
@@ -91,29 +26,7 @@ fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let publisher = Publisher::default();
-        let on_fatal = Box::new(|error: &crate::controller::machine::MachineError| {
-            panic!("{error}");
-        });
-        let leader = watch::Sender::new(Leader {
-            term: 1,
-            node: Some(broker(1)),
-        });
-        let fake = Rc::new(Fake {
-            machine: RefCell::new(MetadataMachine::new(publisher.clone(), on_fatal)),
-            leader,
-            entries: RefCell::default(),
-            fail_next: Cell::default(),
-            is_applied_anyway: Cell::default(),
-            intruder: RefCell::default(),
-            entry_size_max: Cell::new(usize::MAX),
-        });
-        let quorum = FakeQuorum {
-            leadership: fake.leader.subscribe(),
-            fake: fake.clone(),
-        };
-        let (controller, requests) = queues();
-        let driver = Driver::new(broker(1), settings(), quorum, publisher.clone(), requests);
-        let driver = tokio::task::spawn_local(driver.run());
+        let (controller, fake, driver) = fake::spawn(publisher.clone(), settings());
         test(World {
             fake,
             publisher,
