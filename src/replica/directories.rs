@@ -162,9 +162,11 @@ fn failure_of(error: &OpenError) -> OpenFailure {
         | OpenError::DirectoryTaken { .. }
         | OpenError::DiskFull => OpenFailure::Unavailable,
         OpenError::Unknown
+        | OpenError::LogOffline { .. }
+        | OpenError::NoMetadata
         | OpenError::MissingDirectory { .. }
         | OpenError::WrongTopic { .. }
-        | OpenError::DamagedMetadata
+        | OpenError::DamagedMetadata(_)
         | OpenError::LostSynced { .. }
         | OpenError::Read(_)
         | OpenError::Io { .. }
