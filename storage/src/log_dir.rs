@@ -240,9 +240,30 @@ impl LogDir {
         self.directory.queue.offer(job)
     }
 
+    /// Lets the threads finish what is posted, and waits for them.
+    fn end_threads(&self) {
+        self.directory.queue.close();
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // The last owner may be a callback on the I/O thread itself: it can not wait for its own end.
+            if thread.thread().id() != std::thread::current().id() {
+                // A thread that panicked has said why; what it left is what a crash leaves.
+                let _ = thread.join();
+            }
+        }
+    }
+
     /// Does everything that is due now, on the calling thread. For directories without threads of their own.
     pub fn run_pending(&self) {
         worker::run_pending(&self.directory);
+    }
+}
+
+impl Drop for LogDir {
+    /// Ends the directory's threads, so that nothing touches its files once the lock is gone.
+    fn drop(&mut self) {
+        self.end_threads();
     }
 }
 
@@ -254,7 +275,6 @@ pub fn place_new_log(directories: &[Arc<LogDir>]) -> Option<&Arc<LogDir>> {
     usable.min_by_key(|dir| dir.log_count())
 }
 
-/// A convenience for callers that wait: hands the result over through a bounded channel.
 fn refuse<T>(done: Done<Result<T, OpenError>>, error: impl Into<OpenError>) {
     done(Err(error.into()));
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub use entry::{AppendedBatch, ProducerAppend, ProducerEntry};
 pub use snapshot::SnapshotError;
 
-use crate::batch::{BatchView, EndTxnMarker, RecordError, RecordsError};
+use crate::batch::{BatchHeader, BatchView, EndTxnMarker, RecordError, RecordsError};
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 use crate::time::WallMillis;
 
@@ -209,6 +209,14 @@ impl ProducerStates {
         };
         self.advance_to(header.next_offset());
         Ok(completed)
+    }
+
+    /// As [`Self::replay`], for a batch that is no control batch: its header says everything.
+    pub fn replay_data(&mut self, header: &BatchHeader) {
+        if let Some(id) = header.producer_id() {
+            self.update(id, |entry| entry.append(header));
+        }
+        self.advance_to(header.next_offset());
     }
 
     /// Notes that the log now ends at `end`, by batches without a producer.

@@ -170,7 +170,8 @@ fn replay(view: &LogView, producers: &mut ProducerStates, from: Offset) -> Resul
         let file = visible.file().map_err(fault)?;
         let mut scan = visible.headers(start).map_err(fault)?;
         while let Some((position, header)) = scan.next().map_err(fault)? {
-            if header.producer_id().is_none() {
+            if !header.attributes().is_control() {
+                producers.replay_data(&header);
                 continue;
             }
             let mut bytes = vec![0; header.size()];

@@ -77,16 +77,15 @@ pub(super) fn draw_consequence(directory: &Directory, error: &OpenError) {
 fn make(directory: &Arc<Directory>, key: LogKey, topic: &Arc<str>) -> Result<(), OpenError> {
     let name = names::log_dir_name(topic, key.partition);
     let dir = directory.path.join(&name);
-    if let Some(owner) = owner_of(directory, topic, key.partition) {
-        return Err(OpenError::DirectoryTaken { name, owner });
-    }
     directory.fs.create_dir(&dir).map_err(Fault::of_call)?;
     match recovery::read_metadata(&*directory.fs, &dir)? {
-        Some(found) if found != key.log => {
-            return Err(OpenError::WrongTopic {
-                expected: key.log,
-                found,
-            });
+        Some(log) if log != key.log => {
+            // A topic that was deleted and made again before the old one's files were renamed.
+            let owner = LogKey {
+                log,
+                partition: key.partition,
+            };
+            return Err(OpenError::DirectoryTaken { name, owner });
         }
         _ => {}
     }
@@ -114,15 +113,6 @@ fn make(directory: &Arc<Directory>, key: LogKey, topic: &Arc<str>) -> Result<(),
     };
     directory.journal.put(key, state).map_err(Fault::of_call)?;
     Ok(())
-}
-
-fn owner_of(directory: &Directory, topic: &str, partition: u32) -> Option<LogKey> {
-    // A topic that was deleted and made again: rare enough to look through all of them.
-    let logs = directory.journal.logs();
-    let owner = logs
-        .iter()
-        .find(|(key, state)| key.partition == partition && &*state.topic == topic);
-    owner.map(|(key, _)| *key)
 }
 
 fn open(

@@ -212,7 +212,11 @@ fn judge(directory: &Directory, catalog: &Catalog, entries: &[DirEntry]) {
         .collect();
     for (key, state) in directory.journal.logs() {
         let name = names::log_dir_name(&state.topic, key.partition);
-        if !there.contains(name.as_str()) {
+        let is_deleted = there.contains(names::renamed(&state.topic, key, names::DELETE).as_str());
+        if is_deleted && !there.contains(name.as_str()) {
+            // The process ended between the rename and the journal. Should this fail, the next start does it.
+            let _ = directory.journal.remove(key);
+        } else if !there.contains(name.as_str()) {
             tracing::error!(%key, name, "the log's directory is missing: the log is offline");
             catalog.set(
                 key,

@@ -4,7 +4,7 @@
 //! is a promise that nothing needs to be scanned; it is not written if any log is still dirty.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{Done, LogDir, LogStatus, worker};
 use crate::checkpoint::{
@@ -75,13 +75,7 @@ impl LogDir {
     /// # Errors
     /// [`StopError`]: the directory is released all the same, and the next start scans what it must.
     pub fn stop(self, broker_epoch: i64) -> Result<(), StopError> {
-        self.directory.queue.close();
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        for thread in threads {
-            // A thread that panicked has said why; what it left is what a crash leaves.
-            let _ = thread.join();
-        }
+        self.end_threads();
         worker::run_pending(&self.directory);
         let open = self
             .catalog
