@@ -17,6 +17,7 @@ mod quorum;
 mod topic;
 mod value;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use self::client::{Client, HostPort};
 use self::output::{OutputFormat, PipeClosed};
+use crate::node::Disks;
 
 /// A log store that speaks the Apache Kafka protocol
 #[derive(Debug, Parser)]
@@ -99,10 +101,10 @@ struct Reporting {
     output: OutputFormat,
 }
 
-/// Runs the command line of this process.
-pub fn run() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Node(command) => node::run(command),
+/// Runs a command line; a node that it starts works on `disks`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, disks: &Disks) -> ExitCode {
+    let outcome = match Cli::parse_from(arguments).command {
+        Command::Node(command) => node::run(command, disks),
         Command::Topic(command) => block_on(topic::run(command)),
         Command::Produce(options) => block_on(produce::run(options)),
         Command::Consume(options) => block_on(consume::run(options)),

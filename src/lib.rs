@@ -9,6 +9,7 @@ pub mod config;
 pub mod controller;
 pub mod metadata;
 pub mod net;
+pub mod node;
 pub mod replica;
 pub mod telemetry;
 pub mod wire;

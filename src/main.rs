@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use ottla::node::Disks;
+
 fn main() -> ExitCode {
-    ottla::cli::run()
+    ottla::cli::run(std::env::args_os(), &Disks::default())
 }

@@ -1,10 +1,13 @@
 //! `ottla node start`: flags become settings under their Kafka names, and a node runs on them.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
 use crate::config::{NodeConfig, Sources};
+use crate::node::{Disks, Ending, Node};
+use crate::telemetry;
 
 use super::client::HostPort;
 use super::value::KeyValue;
@@ -40,14 +43,37 @@ pub(super) struct Start {
     config_file: Option<PathBuf>,
 }
 
-pub(super) fn run(command: Command) -> Result<()> {
+pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
     let Command::Start(start) = command;
     let file = start.config_file.clone();
     let config = NodeConfig::load(&Sources::with_process_env(start.settings()?, file))?;
-    bail!(
-        "node {} cannot run: this build has no data plane yet",
-        config.node_id
-    )
+    telemetry::start()?;
+    let node = Node::start(config, disks)?;
+    announce(&node)?;
+    let ending = node.wait();
+    node.stop();
+    match ending {
+        Ending::Asked => Ok(()),
+        Ending::Fatal(reason) => bail!("the node had to end: {reason}"),
+    }
+}
+
+/// The line that says that the node serves; whoever started it waits for it.
+fn announce(node: &Node) -> Result<()> {
+    let config = node.config();
+    let dirs: Vec<_> = config
+        .storage
+        .dirs
+        .iter()
+        .map(|dir| dir.display().to_string())
+        .collect();
+    let (id, address, dirs) = (config.node_id, node.address(), dirs.join(", "));
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "ottla: node {id} listening on {address}, data in {dirs}"
+    )?;
+    Ok(out.flush()?)
 }
 
 impl Start {

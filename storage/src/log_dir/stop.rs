@@ -74,7 +74,7 @@ impl LogDir {
     ///
     /// # Errors
     /// [`StopError`]: the directory is released all the same, and the next start scans what it must.
-    pub fn stop(self, broker_epoch: i64) -> Result<(), StopError> {
+    pub fn stop(&self, broker_epoch: i64) -> Result<(), StopError> {
         self.end_threads();
         worker::run_pending(&self.directory);
         let open = self

@@ -1,0 +1,160 @@
+//! The data plane of a node: replicas that follow the metadata, and the cores that serve clients.
+//!
+//! - Changes of the metadata reach the replicas on a thread of their own, in order: neither a core nor the quorum
+//!   waits for them.
+//! - Stop: whoever waits is woken, requests in flight finish, the replicas close their logs. Nothing is answered after.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ottla_storage::log::LogConfig;
+use tokio::sync::oneshot;
+
+use super::StartError;
+use crate::broker::context::{ANONYMOUS, ConnectionContext};
+use crate::broker::core::Core;
+use crate::broker::dispatch::Dispatcher;
+use crate::broker::{Broker, apply};
+use crate::config::{self, NetworkConfig, NodeConfig};
+use crate::net::{ConnectionLimits, CoreStart, Listener, ListenerConfig, Server};
+
+/// How long requests in flight may take once the node stops.
+const GRACE: Duration = Duration::from_secs(10);
+/// Requests of one connection that are started and not yet answered.
+const IN_FLIGHT_COUNT_MAX: usize = 100;
+/// The part of the machine's memory that requests in flight may take.
+const IN_FLIGHT_MEMORY_PART: u64 = 8;
+
+/// The running data plane.
+#[derive(Debug)]
+pub(super) struct DataPlane {
+    broker: Arc<Broker>,
+    servers: Vec<Server>,
+    stop_applying: oneshot::Sender<()>,
+    applying: JoinHandle<()>,
+}
+
+impl DataPlane {
+    pub(super) fn start(
+        config: &NodeConfig,
+        listeners: Vec<Listener>,
+        broker: &Arc<Broker>,
+    ) -> Result<Self, StartError> {
+        apply::set_strays_aside(broker, &broker.metadata.image());
+        // What a scan rebuilds does not depend on a topic's settings.
+        let settings = Arc::new(LogConfig::default());
+        for dir in broker.replicas.directories() {
+            dir.recover(&settings).map_err(StartError::Thread)?;
+        }
+        let (stop_applying, stopped) = oneshot::channel();
+        let applying = start_applying(broker.clone(), stopped)?;
+        let limits = listener_config(&config.network);
+        let start = |(listener, named): (Listener, &config::Listener)| {
+            let name = named.name.as_str().into();
+            Server::start(
+                listener,
+                &limits,
+                &CoreServices {
+                    broker: broker.clone(),
+                    listener: name,
+                },
+            )
+        };
+        let servers = listeners.into_iter().zip(&config.listeners).map(start);
+        let servers = servers.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            broker: broker.clone(),
+            servers,
+            stop_applying,
+            applying,
+        })
+    }
+
+    pub(super) fn stop(self) {
+        self.broker.purgatory.close();
+        self.servers.into_iter().for_each(Server::stop);
+        let _ = self.stop_applying.send(());
+        if self.applying.join().is_err() {
+            tracing::error!("the thread that applies metadata panicked");
+        }
+        self.broker.replicas.close();
+    }
+}
+
+fn start_applying(
+    broker: Arc<Broker>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let runtime = runtime.map_err(StartError::Thread)?;
+    let changes = broker.metadata.subscribe();
+    let work = move || {
+        runtime.block_on(async {
+            tokio::select! {
+                () = apply::run(broker, changes) => {}
+                _ = stopped => {}
+            }
+        });
+    };
+    std::thread::Builder::new()
+        .name("apply".to_owned())
+        .spawn(work)
+        .map_err(StartError::Thread)
+}
+
+/// Makes the dispatcher of each connection, on its core.
+#[derive(Clone, Debug)]
+struct CoreServices {
+    broker: Arc<Broker>,
+    listener: Arc<str>,
+}
+
+impl CoreStart for CoreServices {
+    type Service = Dispatcher;
+
+    fn start(self, _core: usize) -> Box<dyn Fn(SocketAddr) -> Dispatcher> {
+        let core = Core::start();
+        let principal: Arc<str> = ANONYMOUS.into();
+        Box::new(move |peer| {
+            let connection = ConnectionContext {
+                listener: self.listener.clone(),
+                peer,
+                principal: principal.clone(),
+            };
+            Dispatcher::new(self.broker.clone(), core.clone(), connection)
+        })
+    }
+}
+
+fn listener_config(network: &NetworkConfig) -> ListenerConfig {
+    let in_flight_bytes = network
+        .bytes_in_flight_max
+        .unwrap_or_else(default_in_flight_bytes);
+    let in_flight_bytes = usize::try_from(in_flight_bytes).unwrap_or(usize::MAX);
+    ListenerConfig {
+        core_count: network.cores.map_or_else(cpu_count, |count| count as usize),
+        connection_count_max: network.connections_max as usize,
+        in_flight_bytes,
+        connection: ConnectionLimits {
+            frame_bytes: network.request_size_max,
+            in_flight_count: IN_FLIGHT_COUNT_MAX,
+            in_flight_bytes,
+            idle: network.idle_max.unwrap_or(Duration::MAX),
+        },
+        grace: GRACE,
+    }
+}
+
+fn cpu_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn default_in_flight_bytes() -> u64 {
+    let memory = rustix::system::sysinfo();
+    let bytes = memory.totalram.saturating_mul(u64::from(memory.mem_unit));
+    (bytes / IN_FLIGHT_MEMORY_PART).clamp(64 << 20, 1 << 30)
+}
