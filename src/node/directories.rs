@@ -49,7 +49,7 @@ impl Directories {
         events: &Arc<ReplicaMap>,
     ) -> Result<Self, StartError> {
         let start = |path: &PathBuf| {
-            let node_id = u64::from(config.node_id.get().unsigned_abs());
+            let node_id = config.node_id.get();
             let mut options = LogDirOptions::new(
                 path.clone(),
                 fs.clone(),
