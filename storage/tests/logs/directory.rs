@@ -400,3 +400,66 @@ fn a_call_that_does_not_come_back_is_seen_to_age() {
     receiver.recv().unwrap().unwrap();
     bench.dir.stop(1).unwrap();
 }
+
+/// Real files, real threads, real maps: writer and readers at once, rolls and retention in between.
+#[test]
+fn readers_see_whole_batches_while_the_log_is_written_rolled_and_shortened() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = start_with(Arc::new(StdFs), root.path(), |options| {
+        options.tuning.threads = 1;
+        options.tuning.mapped_indexes_max = 2;
+    })
+    .unwrap();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let config = small_config();
+    let done = Box::new(move |log| sender.send(log).unwrap());
+    bench.dir.create(key(0), TOPIC, config, done);
+    let mut log = receiver.recv().unwrap().unwrap();
+    let reader = log.reader();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Whatever happens to the writer, the readers end.
+        let _ends_readers = SetOnDrop(&is_done);
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(std::sync::atomic::Ordering::Acquire) {
+                    let view = reader.view();
+                    let mut at = view.log_start();
+                    while at < view.log_end() {
+                        let Ok(range) = view.read(at, limits(300)) else {
+                            // Retention took the segment since: its file has another name now.
+                            assert!(reader.view().log_start() > at);
+                            break;
+                        };
+                        let bytes = range.read_to_vec().unwrap();
+                        let mut order = ottla_storage::batch::LogOrder::new(at, None);
+                        for batch in ottla_storage::batch::Batches::new(&bytes) {
+                            order.check(&batch.unwrap()).unwrap();
+                        }
+                        at = order.next_offset();
+                    }
+                }
+            });
+        }
+        for i in 0..500 {
+            let bytes = batch(&[&format!("value {i}")], 1_000_000);
+            while let Err(error) = append(&mut log, epoch(1), bytes.clone()) {
+                assert!(matches!(error, PrepareError::Backlogged), "{error}");
+                std::thread::yield_now();
+            }
+            if i % 100 == 99 {
+                log.advance_log_start(log.log_end().saturating_sub(70));
+                log.apply_retention(arrival().now, log.log_end());
+            }
+        }
+    });
+    assert_eq!(contents(&log).len(), 70);
+}
+
+struct SetOnDrop<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Release);
+    }
+}
