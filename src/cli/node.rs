@@ -48,6 +48,7 @@ pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
     let file = start.config_file.clone();
     let config = NodeConfig::load(&Sources::with_process_env(start.settings()?, file))?;
     telemetry::start()?;
+    config.report_unused();
     let node = Node::start(config, disks)?;
     announce(&node)?;
     let ending = node.wait();

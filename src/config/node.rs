@@ -220,6 +220,13 @@ impl NodeConfig {
         self.listeners.iter().map(endpoint).collect()
     }
 
+    /// Says which of the given keys have no effect, so that nobody believes in one that hasn't.
+    pub fn report_unused(&self) {
+        for (key, origin) in self.values.unused() {
+            tracing::warn!(key, %origin, "this configuration key has no effect in ottla");
+        }
+    }
+
     fn check_peers(&self) -> Result<(), ConfigError> {
         const KEY: &str = "controller.quorum.voters";
         if self.peers.is_empty() || self.peers.iter().any(|peer| peer.id == self.node_id) {

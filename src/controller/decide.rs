@@ -23,7 +23,7 @@ pub use topics::check_name;
 /// What one user operation may make at most.
 pub const OPERATION_RECORDS_MAX: usize = 100_000;
 /// What one step of an unlimited operation makes at most.
-const STEP_RECORDS_MAX: usize = 4_096;
+pub(crate) const STEP_RECORDS_MAX: usize = 4_096;
 
 /// The node's own settings that decisions depend on.
 #[derive(Clone, Debug)]

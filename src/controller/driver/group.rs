@@ -165,3 +165,58 @@ fn change_size(change: &PartitionChange) -> usize {
             .as_ref()
             .map_or(0, |dirs| dirs.len() * 16)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::decide::STEP_RECORDS_MAX;
+    use crate::metadata::record::Entry;
+    use crate::metadata::record::tests::every_record;
+
+    /// What `Raft::propose` takes beyond a group: room for the frame and for what estimates miss.
+    const SLACK: usize = 64 << 10;
+
+    fn encoded(record: &Record, count: usize) -> usize {
+        let records = vec![record.clone(); count];
+        Entry {
+            decided_on: 0,
+            records,
+        }
+        .encode()
+        .unwrap()
+        .len()
+    }
+
+    #[test]
+    fn an_estimate_is_never_below_the_truth() {
+        for record in every_record() {
+            let (estimated, truth) = (estimated_size(&record) * 100, encoded(&record, 100));
+            assert!(
+                estimated + 100 >= truth,
+                "{record:?}: {estimated} for {truth}"
+            );
+        }
+    }
+
+    /// A step can't be split any further, so it must fit.
+    #[test]
+    fn a_step_of_partition_changes_fits_an_entry() {
+        let change = PartitionChange {
+            topic: [1; 16],
+            partition: 1,
+            replicas: None,
+            directories: None,
+            isr: Some(vec![1, 2, 3]),
+            elr: Some(vec![4, 5]),
+            last_known_elr: Some(vec![1]),
+            adding: None,
+            removing: None,
+            leader: Some(1),
+            leader_epoch: 1,
+            partition_epoch: 1,
+            recovering: Some(true),
+        };
+        let size = encoded(&Record::PartitionChange(change), STEP_RECORDS_MAX + 1);
+        assert!(size <= GROUP_SIZE_MAX + SLACK, "{size}");
+    }
+}
