@@ -137,8 +137,8 @@ pub struct LogDir {
     clean_epoch: Option<i64>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     tuning: Tuning,
-    /// Held for as long as the directory is used.
-    _lock: Arc<dyn File>,
+    /// Held until the directory is stopped.
+    lock: Mutex<Option<Arc<dyn File>>>,
 }
 
 /// The logs that are not simply closed.
@@ -252,6 +252,11 @@ impl LogDir {
                 let _ = thread.join();
             }
         }
+    }
+
+    /// Lets another process have the directory.
+    fn release(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Does everything that is due now, on the calling thread. For directories without threads of their own.

@@ -32,7 +32,7 @@ pub(crate) enum Later {
     Settle(Arc<LogShared>),
 }
 
-/// The queue is full: try again later.
+/// The queue is full, try again later; or the directory is being stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue of the directory's I/O thread is full")]
 pub struct QueueFull;
@@ -79,7 +79,7 @@ impl Queue {
     /// Posts a job from outside.
     pub(crate) fn offer(&self, job: Job) -> Result<(), QueueFull> {
         let mut state = self.lock();
-        if state.jobs.len() >= self.capacity {
+        if state.jobs.len() >= self.capacity || state.is_closed {
             return Err(QueueFull);
         }
         state.jobs.push_back(job);

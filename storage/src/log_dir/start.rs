@@ -115,7 +115,7 @@ impl LogDir {
             clean_epoch,
             threads,
             tuning,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         started.write_checkpoints_from_time_to_time();
         Ok(started)

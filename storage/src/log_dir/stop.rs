@@ -76,6 +76,12 @@ impl LogDir {
     /// [`StopError`]: the directory is released all the same, and the next start scans what it must.
     pub fn stop(&self, broker_epoch: i64) -> Result<(), StopError> {
         self.end_threads();
+        let result = self.stop_files(broker_epoch);
+        self.release();
+        result
+    }
+
+    fn stop_files(&self, broker_epoch: i64) -> Result<(), StopError> {
         worker::run_pending(&self.directory);
         let open = self
             .catalog
