@@ -247,3 +247,6 @@ impl Drop for Watching {
         self.published.forget(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

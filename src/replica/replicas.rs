@@ -170,6 +170,8 @@ impl Replicas {
         drop(closing);
         // Nothing is ever sent: it returns when the last sender has been dropped.
         let _ = closed.recv();
+        // The directories know the map, and the replicas the directories: let go, or none is freed.
+        self.change(Map::clear);
     }
 
     fn make(&self, change: &PartitionChange<'_>) -> Arc<Replica> {
