@@ -203,7 +203,9 @@ impl<S: Service> Connection<S> {
             let mut progress = self.start_frames();
             progress |= self.poll_slots(cx);
             progress |= self.collect_answers();
+            let unwritten = self.output.response_count();
             let written = self.poll_write(cx)?;
+            progress |= self.output.response_count() < unwritten;
             if written == Poll::Ready(Progress::Yield) || read >= TURN_BYTES {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -264,10 +266,12 @@ impl<S: Service> Connection<S> {
         progress
     }
 
-    /// Whether the next request may start: nothing is held, and there is room for its answer.
+    /// Whether the next request may start: nothing is held, and there is room for its answer, also if
+    /// the client reads none: small requests may have long answers.
     fn may_start(&self) -> bool {
         self.end.is_none()
-            && self.slots.len() < self.shared.limits.in_flight_count
+            && self.slots.len() + self.output.response_count()
+                < self.shared.limits.in_flight_count
             && !matches!(self.slots.back(), Some((Slot::Held(_) | Slot::Close(_), _)))
     }
 

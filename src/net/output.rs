@@ -44,11 +44,17 @@ pub(crate) enum Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     items: VecDeque<Item>,
+    /// Responses whose last byte has not left.
+    response_count: usize,
 }
 
 impl Output {
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    pub(crate) fn response_count(&self) -> usize {
+        self.response_count
     }
 
     /// Appends a response; `share` is what its request holds until the last byte has left.
@@ -68,6 +74,7 @@ impl Output {
             });
         }
         self.items.push_back(Item::End { _share: share });
+        self.response_count += 1;
     }
 
     /// Writes until the socket is full, nothing is left, or the turn's bytes are spent.
@@ -102,7 +109,7 @@ impl Output {
             match front {
                 Item::Bytes(bytes) if bytes.is_empty() => {}
                 Item::File(slice) if slice.len == 0 => {}
-                Item::End { .. } => {}
+                Item::End { .. } => self.response_count -= 1,
                 Item::Bytes(_) | Item::File(_) => return,
             }
             self.items.pop_front();

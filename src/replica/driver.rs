@@ -220,6 +220,7 @@ impl Driver {
                     self.lead(now, leadership, bounds, high_watermark);
                 }
                 Log::Closed | Log::Opening | Log::Unavailable => {
+                    self.turn.is_changed = true;
                     self.leadership = Some(leadership);
                 }
                 Log::Gone(_) => {}
@@ -426,6 +427,8 @@ impl Driver {
                     self.lead(now, leadership, bounds, high_watermark);
                 }
             }
+            // The end of a scan may have asked a second time, and the first answer counts.
+            (Err(_), Log::Open(_)) => {}
             // `LogEvent::Recovered` or `RecoveryFailed` will say when to go on.
             (Err(OpenFailure::Unrecovered), _) => {}
             (Err(OpenFailure::Unavailable), log) => {

@@ -2,6 +2,7 @@
 //! every version that is served.
 
 mod configs;
+mod data;
 mod describe;
 mod metadata;
 mod topics;
@@ -10,11 +11,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ottla_jepsen::disk::SimDisk;
 use ottla_raft::{LogIndex, Member, Metrics, NodeId, Term};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::broker::Broker;
+use crate::broker::{Broker, apply};
 use crate::broker::admin::Admin;
 use crate::broker::context::{ANONYMOUS, ConnectionContext};
 use crate::broker::core::Core;
@@ -57,6 +59,7 @@ impl QuorumView for FixedQuorum {
 
 /// A broker with id 1 that has joined a cluster of its own.
 struct World {
+    disk: SimDisk,
     broker: Arc<Broker>,
     core: Rc<Core>,
     fake: Rc<fake::Fake>,
@@ -84,21 +87,19 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         let_in(&controller, id(1), epoch).await.unwrap();
         let admin = Admin::new(CLUSTER_ID.into(), controller, Arc::new(FixedQuorum));
         let map = Arc::new(ReplicaMap::default());
-        let replicas = Replicas::new(id(1), map, Vec::new(), config.storage.clone());
+        let disk = SimDisk::new();
+        let dir = data::directory(&disk, map.clone());
+        tokio::task::spawn_local(data::run_io(dir.clone()));
+        let replicas = Replicas::new(id(1), map, vec![dir], config.storage.clone());
         let broker = Arc::new(Broker::new(
             config,
             publisher.clone(),
             admin,
             Arc::new(replicas),
         ));
-        let follower = broker.clone();
-        tokio::task::spawn_local(async move {
-            let mut changes = publisher.subscribe();
-            while let Some(change) = changes.next().await {
-                follower.applied.send_replace(change.image.version());
-            }
-        });
+        tokio::task::spawn_local(apply::run(broker.clone(), publisher.subscribe()));
         test(World {
+            disk,
             broker,
             core: Core::start(),
             fake,

@@ -25,6 +25,7 @@ struct Script {
     started_bytes: AtomicUsize,
     go: Notify,
     file: Mutex<Option<FileSlice>>,
+    long_answer: Mutex<usize>,
 }
 
 impl Script {
@@ -88,6 +89,10 @@ impl Service for Echo {
                 api: ApiKey::Metadata,
                 source: DecodeError::LeftOver { at: 9, left: 1 },
             }),
+            Some(b'l') => {
+                let size = *script.long_answer.lock().unwrap();
+                Reply::Ready(response(&vec![b'l'; size]))
+            }
             Some(b'f') => {
                 let file = script.file.lock().unwrap().clone();
                 Reply::Ready(file_response(&file.unwrap()))
@@ -371,6 +376,24 @@ fn a_client_that_does_not_read_is_not_read_from() {
         );
     }
     sender.join().unwrap();
+}
+
+/// Small requests with long answers stop as well: answers that nobody reads count as in flight.
+#[test]
+fn answers_that_nobody_reads_are_bounded_in_count() {
+    let node = Node::start(limits());
+    *node.script.long_answer.lock().unwrap() = 4 << 20;
+    let mut client = node.connect();
+    let many = ["l"; 50];
+    client.write_all(&frames(&many)).unwrap();
+    node.wait_until("the first started", |script| !script.started().is_empty());
+    std::thread::park_timeout(Duration::from_millis(300));
+    let started = node.script.started().len();
+    // Four in flight, and what the kernel buffers of 4 MiB each.
+    assert!(started < 20, "{started} were started");
+    for _ in 0..50 {
+        assert_eq!(read_frame(&mut client).len(), 4 << 20);
+    }
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! `ListOffsets`, `OffsetForLeaderEpoch`, `DeleteRecords` and `DescribeLogDirs` in every version.
+
+use super::produce::produce;
+use super::*;
+use crate::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use crate::wire::messages::describe_log_dirs::DescribeLogDirsRequest;
+use crate::wire::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
+use crate::wire::messages::offset_for_leader_epoch::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
+
+async fn list(client: &Client, version: i16, timestamp: i64) -> (ErrorCode, i64, i32) {
+    let request = ListOffsetsRequest {
+        replica_id: -1,
+        topics: vec![ListOffsetsTopic {
+            name: "t".into(),
+            partitions: vec![ListOffsetsPartition { timestamp, ..Default::default() }],
+        }],
+        ..ListOffsetsRequest::default()
+    };
+    let bytes = client.call(&request, version).await;
+    let response = decoded::<ListOffsetsRequest<'_>>(&bytes, version);
+    let found = &response.topics[0].partitions[0];
+    (found.error_code, found.offset, found.leader_epoch)
+}
+
+#[test]
+fn special_timestamps_give_the_ends_of_the_log() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        assert_eq!(list(&client, 1, -1).await, (ErrorCode::None, 0, -1));
+        produce(&world, &client, 9, &batch_of(3, 10)).await;
+        for version in 1..=11 {
+            let epoch = if version >= 4 { 0 } else { -1 };
+            assert_eq!(list(&client, version, -1).await, (ErrorCode::None, 3, epoch));
+            assert_eq!(list(&client, version, -2).await, (ErrorCode::None, 0, epoch));
+            assert_eq!(list(&client, version, 0).await, (ErrorCode::None, 0, epoch));
+            let future = clock::wall().as_millis() + 1_000_000;
+            assert_eq!(list(&client, version, future).await, (ErrorCode::None, -1, -1));
+            for (timestamp, since, offset) in [(-3, 7, 0), (-4, 8, 0), (-5, 9, -1), (-6, 11, -1)] {
+                let (code, found, _) = list(&client, version, timestamp).await;
+                let expected = if version >= since {
+                    (ErrorCode::None, offset)
+                } else {
+                    (ErrorCode::UnsupportedVersion, -1)
+                };
+                assert_eq!((code, found), expected, "version {version}, timestamp {timestamp}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_partition_asked_twice_is_refused() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
+        let request = ListOffsetsRequest {
+            replica_id: -1,
+            topics: vec![ListOffsetsTopic {
+                name: "t".into(),
+                partitions: vec![partition.clone(), partition],
+            }],
+            ..ListOffsetsRequest::default()
+        };
+        let bytes = world.client().call(&request, 5).await;
+        let response = decoded::<ListOffsetsRequest<'_>>(&bytes, 5);
+        let codes: Vec<_> = response.topics[0].partitions.iter().map(|p| p.error_code).collect();
+        assert_eq!(codes, [ErrorCode::InvalidRequest; 2]);
+    });
+}
+
+#[test]
+fn the_end_of_an_epoch_is_told_and_never_guessed() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(3, 10)).await;
+        for version in 2..=4 {
+            for (current, asked, expected) in [
+                (-1, 0, (ErrorCode::None, 0, 3)),
+                (0, 0, (ErrorCode::None, 0, 3)),
+                (-1, -1, (ErrorCode::None, -1, -1)),
+                (-1, 7, (ErrorCode::None, -1, -1)),
+                (7, 0, (ErrorCode::UnknownLeaderEpoch, -1, -1)),
+            ] {
+                let request = OffsetForLeaderEpochRequest {
+                    topics: vec![OffsetForLeaderTopic {
+                        topic: "t".into(),
+                        partitions: vec![OffsetForLeaderPartition {
+                            partition: 0,
+                            current_leader_epoch: current,
+                            leader_epoch: asked,
+                        }],
+                    }],
+                    ..OffsetForLeaderEpochRequest::default()
+                };
+                let bytes = client.call(&request, version).await;
+                let response = decoded::<OffsetForLeaderEpochRequest<'_>>(&bytes, version);
+                let found = &response.topics[0].partitions[0];
+                let found = (found.error_code, found.leader_epoch, found.end_offset);
+                assert_eq!(found, expected, "version {version}, epoch {asked}");
+            }
+        }
+    });
+}
+
+async fn delete(client: &Client, version: i16, offset: i64) -> (ErrorCode, i64) {
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: "t".into(),
+            partitions: vec![DeleteRecordsPartition { partition_index: 0, offset }],
+        }],
+        timeout_ms: 10_000,
+    };
+    let bytes = client.call(&request, version).await;
+    let response = decoded::<DeleteRecordsRequest<'_>>(&bytes, version);
+    let found = &response.topics[0].partitions[0];
+    (found.error_code, found.low_watermark)
+}
+
+#[test]
+fn records_are_deleted_up_to_the_high_watermark() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(10, 10)).await;
+        for (version, offset, expected) in [
+            (0, 3, (ErrorCode::None, 3)),
+            (1, 2, (ErrorCode::None, 3)),
+            (2, 11, (ErrorCode::OffsetOutOfRange, -1)),
+            (2, -2, (ErrorCode::OffsetOutOfRange, -1)),
+            (2, -1, (ErrorCode::None, 10)),
+        ] {
+            assert_eq!(delete(&client, version, offset).await, expected, "offset {offset}");
+        }
+        assert_eq!(list(&client, 5, -2).await.1, 10);
+    });
+}
+
+#[test]
+fn a_topic_that_only_compacts_loses_no_records_by_offset() {
+    with_world(&[("log.cleanup.policy", "compact")], |world| async move {
+        world.create("t", 1).await;
+        assert_eq!(delete(&world.client(), 2, 0).await, (ErrorCode::PolicyViolation, -1));
+    });
+}
+
+#[test]
+fn log_directories_tell_their_bytes() {
+    with_world(&[], |world| async move {
+        world.create("t", 2).await;
+        let client = world.client();
+        let batch = batch_of(10, 10);
+        produce(&world, &client, 9, &batch).await;
+        for version in 1..=5 {
+            let request = DescribeLogDirsRequest { topics: None };
+            let bytes = client.call(&request, version).await;
+            let response = decoded::<DescribeLogDirsRequest<'_>>(&bytes, version);
+            let [dir] = response.results.as_slice() else { panic!("{response:?}") };
+            assert_eq!((dir.error_code, &*dir.log_dir), (ErrorCode::None, "/data"));
+            let sizes: Vec<_> = dir.topics[0]
+                .partitions
+                .iter()
+                .map(|partition| (partition.partition_index, partition.partition_size))
+                .collect();
+            let written = i64::try_from(batch.len()).unwrap();
+            assert_eq!(sizes, [(0, written), (1, 0)], "version {version}");
+        }
+    });
+}
