@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
 pub(crate) use self::address::HostPort;
@@ -120,6 +122,27 @@ impl Client {
         let metadata = Metadata::of(&response);
         self.adopt(&metadata);
         Ok(metadata)
+    }
+
+    /// As `metadata`, for the first question of a command that is to live through a restart of the
+    /// broker: one that goes away over the answer is waited for, one that was never there is not.
+    pub(crate) async fn first_metadata(
+        &mut self,
+        topics: Topics<'_>,
+    ) -> Result<Metadata, ClientError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut was_there = false;
+        loop {
+            let error = match self.metadata(topics).await {
+                Err(error) if error.is_transient() => error,
+                outcome => return outcome,
+            };
+            was_there |= matches!(error, ClientError::Closed { .. });
+            if !was_there || Instant::now() >= deadline {
+                return Err(error);
+            }
+            sleep(RETRY_BACKOFF).await;
+        }
     }
 
     /// Asks a bootstrap broker, or when none answers, one that we learned of.

@@ -104,7 +104,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         names: &options.topics,
         may_create: false,
     };
-    let metadata = client.metadata(topics).await?;
+    let metadata = client.first_metadata(topics).await?;
     let partitions = partitions(&options, &metadata)?;
     let cursors = cursors(&options, &mut client, partitions).await?;
     let style = match (

@@ -9,3 +9,4 @@
 mod alone;
 mod bad_broker;
 mod run;
+mod whole;

@@ -80,7 +80,14 @@ impl Client {
         let mut answers = Answers::new();
         let mut open: Partitions = partitions.to_vec();
         loop {
-            answers.extend(self.offsets_now(&open, at, isolation).await?);
+            match self.offsets_now(&open, at, isolation).await {
+                Ok(found) => answers.extend(found),
+                Err(error) if error.is_transient() && Instant::now() < deadline => {
+                    sleep(RETRY_BACKOFF).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             open.retain(|partition| {
                 matches!(answers.get(partition), Some(Err(code)) if code.is_retriable())
             });

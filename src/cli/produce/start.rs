@@ -17,7 +17,7 @@ pub(super) async fn find_topic(client: &mut Client, name: &String) -> Result<Met
     let patience = clock::mono().saturating_add(CREATION_WAIT.min(client.timeout()));
     loop {
         let metadata = client
-            .metadata(Topics::Named {
+            .first_metadata(Topics::Named {
                 names: std::slice::from_ref(name),
                 may_create: true,
             })
@@ -45,7 +45,14 @@ pub(super) async fn init_producer(
         ..InitProducerIdRequest::default()
     };
     loop {
-        let answer = client.call_any(&request).await?;
+        let answer = match client.call_any(&request).await {
+            // It named the topic a moment ago: it will be back.
+            Err(error) if error.is_transient() && clock::mono() < deadline => {
+                tokio::time::sleep(RETRY_BACKOFF).await;
+                continue;
+            }
+            outcome => outcome?,
+        };
         let response = answer.decode()?;
         if response.error_code.is_retriable() && clock::mono() < deadline {
             tokio::time::sleep(RETRY_BACKOFF).await;
