@@ -270,8 +270,7 @@ impl<S: Service> Connection<S> {
     /// the client reads none: small requests may have long answers.
     fn may_start(&self) -> bool {
         self.end.is_none()
-            && self.slots.len() + self.output.response_count()
-                < self.shared.limits.in_flight_count
+            && self.slots.len() + self.output.response_count() < self.shared.limits.in_flight_count
             && !matches!(self.slots.back(), Some((Slot::Held(_) | Slot::Close(_), _)))
     }
 

@@ -62,13 +62,19 @@ pub(crate) enum Event {
 #[derive(Debug)]
 enum Log {
     Closed,
-    /// The I/O thread is at it, or the log waits for its scan.
-    Opening,
+    /// The I/O thread is at it; whether a scan has ended meanwhile.
+    Opening {
+        is_scanned: bool,
+    },
+    /// It waits for its scan.
+    Recovering,
     /// It can't be opened just now: requests are refused, and the next one tries again.
     Unavailable,
     Open(Box<PartitionLog>),
+    /// It is on its way here, and goes on from here at once.
+    Doomed(Disposal),
     /// There is none, and never will be.
-    Gone(Disposal),
+    Gone,
 }
 
 /// What becomes of a log that comes when nobody wants it any more.
@@ -77,7 +83,7 @@ enum Disposal {
     /// Its directory is offline: nothing.
     Keep,
     Delete,
-    Close(Option<Closing>),
+    Close(Closing),
 }
 
 /// Dropped when a log is closed; whoever stops the node waits for all of them.
@@ -137,7 +143,10 @@ struct Turn {
 
 impl Writer<Event> for Driver {
     fn accepts_requests(&self) -> bool {
-        matches!(self.log, Log::Open(_) | Log::Unavailable | Log::Gone(_))
+        matches!(
+            self.log,
+            Log::Open(_) | Log::Unavailable | Log::Doomed(_) | Log::Gone
+        )
     }
 
     fn turn(&mut self, events: &mut Vec<Event>) {
@@ -219,11 +228,11 @@ impl Driver {
                     let (bounds, high_watermark) = (bounds(log), log.log_start());
                     self.lead(now, leadership, bounds, high_watermark);
                 }
-                Log::Closed | Log::Opening | Log::Unavailable => {
+                Log::Closed | Log::Opening { .. } | Log::Recovering | Log::Unavailable => {
                     self.turn.is_changed = true;
                     self.leadership = Some(leadership);
                 }
-                Log::Gone(_) => {}
+                Log::Doomed(_) | Log::Gone => {}
             },
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),
@@ -239,7 +248,7 @@ impl Driver {
             Event::Offline => self.end(now, effect::Event::Offline, Disposal::Keep),
             Event::Delete => self.end(now, effect::Event::Stop, Disposal::Delete),
             Event::Close(closing) => {
-                self.end(now, effect::Event::Resign, Disposal::Close(Some(closing)));
+                self.end(now, effect::Event::Resign, Disposal::Close(closing));
             }
         }
     }
@@ -396,30 +405,33 @@ impl Driver {
 
     fn open(&mut self) {
         let is_closed = matches!(self.log, Log::Closed | Log::Unavailable);
-        if let Some(replica) = self.replica.upgrade().filter(|_| is_closed) {
-            self.log = Log::Opening;
+        if is_closed {
+            self.start_opening();
+        }
+    }
+
+    fn start_opening(&mut self) {
+        if let Some(replica) = self.replica.upgrade() {
+            self.log = Log::Opening { is_scanned: false };
             self.directories.open(replica, self.config.log.clone());
         }
     }
 
     fn opened(&mut self, now: MonoMillis, result: Result<OpenedLog, OpenFailure>) {
         self.turn.is_changed = true;
-        match (result, &mut self.log) {
-            (Ok(opened), Log::Gone(disposal)) => {
-                let disposal = std::mem::replace(disposal, Disposal::Keep);
-                self.dispose(Some(opened.log), disposal);
+        let is_scanned = match std::mem::replace(&mut self.log, Log::Gone) {
+            Log::Opening { is_scanned } => is_scanned,
+            Log::Doomed(disposal) => {
+                self.dispose(result.ok().map(|opened| opened.log), disposal);
+                return;
             }
-            (Err(_), Log::Gone(disposal)) => {
-                let disposal = std::mem::replace(disposal, Disposal::Keep);
-                self.dispose(None, disposal);
-            }
-            (
-                Ok(OpenedLog {
-                    mut log,
-                    high_watermark,
-                }),
-                _,
-            ) => {
+            other => unreachable!("only one opening is under way: {other:?}"),
+        };
+        match result {
+            Ok(OpenedLog {
+                mut log,
+                high_watermark,
+            }) => {
                 log.set_config(self.config.log.clone());
                 let bounds = bounds(&log);
                 self.log = Log::Open(Box::new(log));
@@ -427,17 +439,16 @@ impl Driver {
                     self.lead(now, leadership, bounds, high_watermark);
                 }
             }
-            // The end of a scan may have asked a second time, and the first answer counts.
-            (Err(_), Log::Open(_)) => {}
-            // `LogEvent::Recovered` or `RecoveryFailed` will say when to go on.
-            (Err(OpenFailure::Unrecovered), _) => {}
-            (Err(OpenFailure::Unavailable), log) => {
-                *log = Log::Unavailable;
+            // The end of the scan came first, and is not announced again.
+            Err(OpenFailure::Unrecovered) if is_scanned => self.start_opening(),
+            Err(OpenFailure::Unrecovered) => self.log = Log::Recovering,
+            Err(OpenFailure::Unavailable) => {
+                self.log = Log::Unavailable;
                 if let Some(replica) = self.replica.upgrade() {
                     replica.may_ask_open_again();
                 }
             }
-            (Err(OpenFailure::Offline), _) => {
+            Err(OpenFailure::Offline) => {
                 self.end(now, effect::Event::Offline, Disposal::Keep);
             }
         }
@@ -474,11 +485,11 @@ impl Driver {
             LogEvent::FlushFailed | LogEvent::RecoveryFailed => {
                 self.end(now, effect::Event::Offline, Disposal::Keep);
             }
-            LogEvent::Recovered { .. } => {
-                if let (Log::Opening, Some(replica)) = (&self.log, self.replica.upgrade()) {
-                    self.directories.open(replica, self.config.log.clone());
-                }
-            }
+            LogEvent::Recovered { .. } => match &mut self.log {
+                Log::Recovering => self.start_opening(),
+                Log::Opening { is_scanned } => *is_scanned = true,
+                _ => {}
+            },
             // A leader does not truncate.
             LogEvent::FilesReady => {}
         }
@@ -489,12 +500,12 @@ impl Driver {
         self.turn.is_changed = true;
         self.leadership = None;
         self.decide(now, event);
-        match std::mem::replace(&mut self.log, Log::Gone(Disposal::Keep)) {
+        match std::mem::replace(&mut self.log, Log::Gone) {
             Log::Open(log) => self.dispose(Some(*log), disposal),
-            Log::Closed | Log::Unavailable => self.dispose(None, disposal),
-            // It is on its way here, and goes on from here at once.
-            Log::Opening => self.log = Log::Gone(disposal),
-            Log::Gone(earlier) => self.log = Log::Gone(later_of(earlier, disposal)),
+            Log::Closed | Log::Unavailable | Log::Recovering => self.dispose(None, disposal),
+            Log::Opening { .. } => self.log = Log::Doomed(disposal),
+            Log::Doomed(earlier) => self.log = Log::Doomed(later_of(earlier, disposal)),
+            Log::Gone => {}
         }
     }
 

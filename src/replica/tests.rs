@@ -85,11 +85,21 @@ fn key() -> ReplicaKey {
 
 impl World {
     fn new(flags: &[(&str, &str)]) -> Self {
-        let flags = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let flags = flags
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
         Self::on(SimDisk::new(), flags)
     }
 
     fn on(disk: SimDisk, flags: Vec<(String, String)>) -> Self {
+        let world = Self::unrecovered_on(disk, flags);
+        world.replicas.recover().unwrap();
+        world
+    }
+
+    /// The scans of an unclean stop have not begun yet.
+    fn unrecovered_on(disk: SimDisk, flags: Vec<(String, String)>) -> Self {
         let map = Arc::new(ReplicaMap::default());
         let mut options = LogDirOptions::new(
             PathBuf::from("/data"),
@@ -98,9 +108,16 @@ impl World {
             map.clone(),
             1,
         );
-        options.tuning = Tuning { threads: 0, ballast_bytes: 0, ..Tuning::default() };
+        options.tuning = Tuning {
+            threads: 0,
+            ballast_bytes: 0,
+            ..Tuning::default()
+        };
         let dir = Arc::new(LogDir::start(options).unwrap());
-        let config = NodeConfig::load(&Sources { flags: flags.clone(), ..Sources::default() });
+        let config = NodeConfig::load(&Sources {
+            flags: flags.clone(),
+            ..Sources::default()
+        });
         let replicas = Replicas::new(ME, map, vec![dir.clone()], config.unwrap().storage);
         let world = Self {
             disk,
@@ -110,13 +127,15 @@ impl World {
             leader_epoch: 0,
             flags,
         };
-        world.replicas.recover().unwrap();
         world.lead();
         world
     }
 
     fn topic_config(&self) -> TopicConfig {
-        let sources = Sources { flags: self.flags.clone(), ..Sources::default() };
+        let sources = Sources {
+            flags: self.flags.clone(),
+            ..Sources::default()
+        };
         let config = NodeConfig::load(&sources).unwrap();
         TopicConfig::resolve(&Layers::of_static(&config.values), 1)
     }
@@ -165,9 +184,15 @@ impl World {
             heard.push(None);
             heard.len() - 1
         };
-        let mut submission =
-            Submission::from(request(AskedBy { asker: self.heard.clone(), part }));
-        assert!(self.replica().poll_submit(&mut submission, Waker::noop()).is_ready());
+        let mut submission = Submission::from(request(AskedBy {
+            asker: self.heard.clone(),
+            part,
+        }));
+        assert!(
+            self.replica()
+                .poll_submit(&mut submission, Waker::noop())
+                .is_ready()
+        );
         part
     }
 
@@ -178,12 +203,26 @@ impl World {
     fn produce_bytes(&self, acks: Acks, wait: Duration, batch: &[u8]) -> usize {
         let batch = BytesMut::from(batch);
         let deadline = clock::mono().saturating_add(wait);
-        self.ask(|by| Request::Produce(Produce { batch, accepts_zstd: true, acks, deadline, by }))
+        self.ask(|by| {
+            Request::Produce(Produce {
+                batch,
+                accepts_zstd: true,
+                acks,
+                deadline,
+                by,
+            })
+        })
     }
 
     fn delete_before(&self, before: Option<Offset>) -> usize {
         let deadline = clock::mono().saturating_add(LONG);
-        self.ask(|by| Request::DeleteRecords(DeleteRecords { before, deadline, by }))
+        self.ask(|by| {
+            Request::DeleteRecords(DeleteRecords {
+                before,
+                deadline,
+                by,
+            })
+        })
     }
 
     fn heard(&self, part: usize) -> Option<String> {
@@ -205,7 +244,12 @@ impl World {
             upper_bound: led.high_watermark(),
             is_one_batch_due: true,
         };
-        let bytes = led.log.read(led.log.log_start(), limits).unwrap().read_to_vec().unwrap();
+        let bytes = led
+            .log
+            .read(led.log.log_start(), limits)
+            .unwrap()
+            .read_to_vec()
+            .unwrap();
         let mut rest = &bytes[..];
         let mut batches = Vec::new();
         while !rest.is_empty() {
@@ -290,10 +334,19 @@ fn a_failed_flush_is_never_a_success() {
     world.disk.fail_next_syncs(1);
     let part = world.produce(Acks::All, LONG);
     world.run_io();
-    assert_eq!(world.heard(part), said("the partition's directory is offline"));
+    assert_eq!(
+        world.heard(part),
+        said("the partition's directory is offline")
+    );
     let later = world.produce(Acks::Leader, LONG);
-    assert_eq!(world.heard(later), said("the partition's directory is offline"));
-    assert!(matches!(**world.replica().view(), View::Refused(request::Refusal::Offline)));
+    assert_eq!(
+        world.heard(later),
+        said("the partition's directory is offline")
+    );
+    assert!(matches!(
+        **world.replica().view(),
+        View::Refused(request::Refusal::Offline)
+    ));
 }
 
 /// Decision 18: a full disk refuses appends and heals; what was there stays readable.
@@ -304,7 +357,10 @@ fn a_full_disk_refuses_and_heals() {
     world.disk.limit_space(Some(20));
     let refused = world.produce_bytes(Acks::All, LONG, &batch(1, 5000));
     assert_eq!(world.heard(first), said("at 0 from 0"));
-    assert_eq!(world.heard(refused), said("the write failed: no space left on the disk"));
+    assert_eq!(
+        world.heard(refused),
+        said("the write failed: no space left on the disk")
+    );
     let refused = world.produce(Acks::Leader, LONG);
     assert_eq!(world.heard(refused), said("no space left on the disk"));
     assert_eq!(world.visible(), [(0, 0)]);
@@ -322,7 +378,11 @@ fn a_batch_that_breaks_a_rule_does_not_harm_its_neighbours() {
     // All four wait for the log, so they are one turn.
     world.run_io();
     assert_eq!(world.heard(good), said("at 0 from 0"));
-    assert!(world.heard(bad).unwrap().contains("crc"), "{:?}", world.heard(bad));
+    assert!(
+        world.heard(bad).unwrap().contains("crc"),
+        "{:?}",
+        world.heard(bad)
+    );
     assert!(world.heard(none).is_some());
     assert_eq!(world.heard(also_good), said("at 1 from 0"));
     assert_eq!(world.visible(), [(0, 0), (1, 0)]);
@@ -331,8 +391,9 @@ fn a_batch_that_breaks_a_rule_does_not_harm_its_neighbours() {
 #[test]
 fn more_than_a_group_holds_is_written_in_several() {
     let world = World::new(&[]);
-    let parts: Vec<_> =
-        (0..5).map(|_| world.produce_bytes(Acks::All, LONG, &batch(1, 600_000))).collect();
+    let parts: Vec<_> = (0..5)
+        .map(|_| world.produce_bytes(Acks::All, LONG, &batch(1, 600_000)))
+        .collect();
     world.run_io();
     for (at, part) in parts.into_iter().enumerate() {
         assert_eq!(world.heard(part), said(&format!("at {at} from 0")));
@@ -358,7 +419,10 @@ fn a_new_epoch_is_stamped_and_what_waited_under_the_old_one_is_refused() {
     let old = world.produce(Acks::All, LONG);
     world.leader_epoch = 1;
     world.lead();
-    assert_eq!(world.heard(old), said("this broker does not lead the partition"));
+    assert_eq!(
+        world.heard(old),
+        said("this broker does not lead the partition")
+    );
     let new = world.produce(Acks::All, LONG);
     world.run_io();
     assert_eq!(world.heard(new), said("at 1 from 0"));
@@ -378,7 +442,10 @@ fn deleted_records_are_gone_for_readers() {
     let all = world.delete_before(None);
     assert_eq!(world.heard(all), said("at 0 from 5"));
     let beyond = world.delete_before(Some(Offset::from(6_u32)));
-    assert_eq!(world.heard(beyond), said("the offset is outside of the partition"));
+    assert_eq!(
+        world.heard(beyond),
+        said("the offset is outside of the partition")
+    );
 }
 
 #[test]
@@ -388,7 +455,10 @@ fn watchers_hear_how_many_bytes_became_visible() {
     let watching = world.replica().watch(seen.clone());
     let bytes = batch(2, 30);
     world.produce_bytes(Acks::Leader, LONG, &bytes);
-    let expected = Change { visible_bytes: u64::try_from(bytes.len()).unwrap(), is_other: false };
+    let expected = Change {
+        visible_bytes: u64::try_from(bytes.len()).unwrap(),
+        is_other: false,
+    };
     assert_eq!(*seen.0.lock().unwrap(), [expected]);
     drop(watching);
     world.produce(Acks::Leader, LONG);
@@ -403,7 +473,10 @@ fn a_deleted_partition_refuses_and_its_log_is_removed() {
     let replica = world.replica();
     world.replicas.delete(&[key()]);
     assert!(world.replicas.find(key().topic, key().partition).is_none());
-    assert!(matches!(**replica.view(), View::Refused(request::Refusal::Gone)));
+    assert!(matches!(
+        **replica.view(),
+        View::Refused(request::Refusal::Gone)
+    ));
     world.run_io();
     assert_eq!(world.dir.log_count(), 0);
 }
@@ -416,7 +489,10 @@ fn a_partition_deleted_while_it_is_opened_is_removed_too() {
     world.replicas.delete(&[key()]);
     world.run_io();
     world.run_io();
-    assert_eq!(world.heard(part), said("the partition is not on this broker"));
+    assert_eq!(
+        world.heard(part),
+        said("the partition is not on this broker")
+    );
     assert_eq!(world.dir.log_count(), 0);
     drop(replica);
 }
@@ -441,22 +517,91 @@ fn what_was_flushed_survives_a_power_cut() {
         let world = World::on(disk, flags);
         world.replica().ask_open();
         world.run_io();
-        assert!(world.visible().len() >= acknowledged, "seed {seed}: {:?}", world.visible());
+        assert!(
+            world.visible().len() >= acknowledged,
+            "seed {seed}: {:?}",
+            world.visible()
+        );
     }
+}
+
+/// Decision 17: what needs a scan waits for it, and is served after it.
+#[test]
+fn a_log_that_waits_for_its_scan_is_opened_after_it() {
+    let world = World::opened(&[("flush.on.ack", "true")]);
+    world.produce(Acks::All, LONG);
+    world.run_io();
+    world.produce(Acks::All, LONG);
+    let (disk, flags) = (world.disk.clone(), world.flags.clone());
+    disk.crash(3);
+    drop(world);
+    let world = World::unrecovered_on(disk, flags);
+    let part = world.produce(Acks::All, LONG);
+    world.run_io();
+    assert_eq!(world.heard(part), None);
+    assert!(matches!(**world.replica().view(), View::Closed));
+    world.replicas.recover().unwrap();
+    world.run_io();
+    world.run_io();
+    assert!(
+        world.heard(part).unwrap().starts_with("at"),
+        "{:?}",
+        world.heard(part)
+    );
+}
+
+impl World {
+    /// Closes all logs while the directory's I/O goes on; hangs if a partition is forgotten.
+    fn close(&self) {
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| self.replicas.close());
+            while !closing.is_finished() {
+                self.dir.run_pending();
+                std::thread::yield_now();
+            }
+        });
+    }
+}
+
+/// A stop waits for logs that can be closed, and for no others.
+#[test]
+fn a_stop_does_not_wait_for_what_can_not_be_closed() {
+    let offline = World::opened(&[("flush.on.ack", "true")]);
+    offline.disk.fail_next_syncs(1);
+    offline.produce(Acks::All, LONG);
+    offline.run_io();
+    offline.close();
+
+    let closed = World::new(&[]);
+    closed.close();
+
+    let opening = World::new(&[]);
+    opening.produce(Acks::All, LONG);
+    opening.close();
+
+    let dirty = World::opened(&[]);
+    dirty.produce(Acks::All, LONG);
+    let (disk, flags) = (dirty.disk.clone(), dirty.flags.clone());
+    disk.crash(1);
+    drop(dirty);
+    let waiting = World::unrecovered_on(disk, flags);
+    waiting.replica().ask_open();
+    waiting.run_io();
+    waiting.close();
 }
 
 #[test]
 fn a_clean_stop_closes_every_log() {
     let world = World::opened(&[]);
     world.produce(Acks::All, LONG);
-    let World { disk, dir, replicas, flags, .. } = world;
-    std::thread::scope(|scope| {
-        let closing = scope.spawn(|| replicas.close());
-        while !closing.is_finished() {
-            dir.run_pending();
-            std::thread::yield_now();
-        }
-    });
+    world.close();
+    let World {
+        disk,
+        dir,
+        replicas,
+        flags,
+        ..
+    } = world;
     drop(replicas);
     let dir = Arc::into_inner(dir).expect("nobody holds the directory any more");
     dir.stop(3).unwrap();

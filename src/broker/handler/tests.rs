@@ -16,10 +16,10 @@ use ottla_raft::{LogIndex, Member, Metrics, NodeId, Term};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::broker::{Broker, apply};
 use crate::broker::admin::Admin;
 use crate::broker::context::{ANONYMOUS, ConnectionContext};
 use crate::broker::core::Core;
+use crate::broker::{Broker, apply};
 use crate::config::{NodeConfig, Sources};
 use crate::controller::command::{BrokerState, ChangeBroker};
 use crate::controller::driver::fake;

@@ -38,9 +38,12 @@ impl ottla_storage::Clock for Clock {
 /// A directory without threads: its I/O is done by `run_io`.
 pub(super) fn directory(disk: &SimDisk, map: Arc<ReplicaMap>) -> Arc<LogDir> {
     let path = PathBuf::from("/data");
-    let mut options =
-        LogDirOptions::new(path, Arc::new(disk.mount()), Arc::new(Clock), map, 1);
-    options.tuning = Tuning { threads: 0, ballast_bytes: 0, ..Tuning::default() };
+    let mut options = LogDirOptions::new(path, Arc::new(disk.mount()), Arc::new(Clock), map, 1);
+    options.tuning = Tuning {
+        threads: 0,
+        ballast_bytes: 0,
+        ..Tuning::default()
+    };
     Arc::new(LogDir::start(options).unwrap())
 }
 
@@ -68,7 +71,14 @@ impl World {
     }
 
     fn topic_id(&self, name: &str) -> Uuid {
-        self.broker.metadata.image().topics().by_name(name).unwrap().id().uuid()
+        self.broker
+            .metadata
+            .image()
+            .topics()
+            .by_name(name)
+            .unwrap()
+            .id()
+            .uuid()
     }
 }
 
@@ -77,15 +87,22 @@ type Ended = Result<Option<Bytes>, CloseReason>;
 
 impl Client {
     fn start<R: Request>(&self, request: &R, version: i16) -> Reply {
-        let header =
-            RequestHeader { api: R::API, version, correlation_id: 9, client_id: Some("test") };
+        let header = RequestHeader {
+            api: R::API,
+            version,
+            correlation_id: 9,
+            client_id: Some("test"),
+        };
         let encoded = frame::encode_request(&header, |w| request.encode(w, version)).unwrap();
         let bytes = encoded.into_bytes().unwrap();
         self.dispatcher.start(BytesMut::from(&bytes[4..]))
     }
 
     async fn call<R: Request>(&self, request: &R, version: i16) -> Bytes {
-        ended(self.start(request, version)).await.unwrap().expect("an answer")
+        ended(self.start(request, version))
+            .await
+            .unwrap()
+            .expect("an answer")
     }
 }
 
@@ -102,7 +119,10 @@ async fn ended(mut reply: Reply) -> Ended {
                             assert_eq!(slice.len, range.len);
                             let mut part = vec![0; usize::try_from(slice.len).unwrap()];
                             let file = slice.file.file().unwrap();
-                            assert_eq!(file.read_at(&mut part, slice.position).unwrap(), part.len());
+                            assert_eq!(
+                                file.read_at(&mut part, slice.position).unwrap(),
+                                part.len()
+                            );
                             bytes.extend_from_slice(&part);
                         }
                     }
@@ -131,14 +151,21 @@ fn batch_of(count: usize, size: usize) -> Vec<u8> {
 }
 
 fn compressed(codec: Compression) -> Vec<u8> {
-    build(BatchBuilder::new().compression(codec, CompressionLevels::default()), 3, 100)
+    build(
+        BatchBuilder::new().compression(codec, CompressionLevels::default()),
+        3,
+        100,
+    )
 }
 
 fn build(mut builder: BatchBuilder, count: usize, size: usize) -> Vec<u8> {
     let value = vec![b'v'; size];
     for _ in 0..count {
-        let record =
-            NewRecord { timestamp: clock::wall(), value: Some(&value), ..NewRecord::default() };
+        let record = NewRecord {
+            timestamp: clock::wall(),
+            value: Some(&value),
+            ..NewRecord::default()
+        };
         builder.append(&record).unwrap();
     }
     builder.build().unwrap()

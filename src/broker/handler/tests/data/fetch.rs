@@ -65,7 +65,10 @@ fn every_version_returns_what_was_produced() {
         world.create("t", 1).await;
         let client = world.client();
         let mut sent = batch_of(3, 50);
-        assert_eq!(produce(&world, &client, 9, &sent).await.error_code, ErrorCode::None);
+        assert_eq!(
+            produce(&world, &client, 9, &sent).await.error_code,
+            ErrorCode::None
+        );
         // Stamped by the leader: the epoch in bytes 12 to 16.
         sent[12..16].copy_from_slice(&0_i32.to_be_bytes());
         for version in 4..=18 {
@@ -73,7 +76,11 @@ fn every_version_returns_what_was_produced() {
             let bytes = client.call(&ask, version).await;
             let response = decoded::<FetchRequest<'_>>(&bytes, version);
             let data = &response.responses[0].partitions[0];
-            assert_eq!(data.records.as_ref().unwrap().as_slice(), Some(&sent[..]), "{version}");
+            assert_eq!(
+                data.records.as_ref().unwrap().as_slice(),
+                Some(&sent[..]),
+                "{version}"
+            );
             assert_eq!((data.high_watermark, data.last_stable_offset), (3, 3));
             assert_eq!(data.aborted_transactions, None);
         }
@@ -86,9 +93,11 @@ fn offsets_outside_of_the_log_are_refused_and_its_end_is_empty() {
         world.create("t", 1).await;
         let client = world.client();
         produce(&world, &client, 9, &batch_of(2, 10)).await;
-        for (offset, code) in
-            [(2, ErrorCode::None), (3, ErrorCode::OffsetOutOfRange), (-1, ErrorCode::OffsetOutOfRange)]
-        {
+        for (offset, code) in [
+            (2, ErrorCode::None),
+            (3, ErrorCode::OffsetOutOfRange),
+            (-1, ErrorCode::OffsetOutOfRange),
+        ] {
             let seen = fetch_one(&client, &request(&world, vec![partition(0, offset)]), 12).await;
             assert_eq!((seen.code, seen.bytes), (code, 0), "offset {offset}");
         }
@@ -130,14 +139,22 @@ fn limits_count_from_the_second_batch_on() {
         ask.max_bytes = 10;
         let bytes = client.call(&ask, 11).await;
         let response = decoded::<FetchRequest<'_>>(&bytes, 11);
-        let sizes: Vec<_> =
-            response.responses[0].partitions.iter().map(|data| Seen::of(data).bytes).collect();
+        let sizes: Vec<_> = response.responses[0]
+            .partitions
+            .iter()
+            .map(|data| Seen::of(data).bytes)
+            .collect();
         assert_eq!(sizes, [batch.len(), 0]);
         let two = FetchPartition {
             partition_max_bytes: i32::try_from(2 * batch.len() + 5).unwrap(),
             ..partition(0, 0)
         };
-        assert_eq!(fetch_one(&client, &request(&world, vec![two]), 11).await.bytes, 2 * batch.len());
+        assert_eq!(
+            fetch_one(&client, &request(&world, vec![two]), 11)
+                .await
+                .bytes,
+            2 * batch.len()
+        );
     });
 }
 
@@ -151,9 +168,15 @@ fn unknown_topics_and_partitions_are_answered_at_once() {
         let seen = fetch_one(&client, &ask, 12).await;
         assert_eq!(seen.code, ErrorCode::UnknownTopicOrPartition);
         ask.topics[0].topic_id = Uuid::from_u128(99);
-        assert_eq!(fetch_one(&client, &ask, 13).await.code, ErrorCode::UnknownTopicId);
+        assert_eq!(
+            fetch_one(&client, &ask, 13).await.code,
+            ErrorCode::UnknownTopicId
+        );
         ask.topics[0].topic = "nobody".into();
-        assert_eq!(fetch_one(&client, &ask, 12).await.code, ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(
+            fetch_one(&client, &ask, 12).await.code,
+            ErrorCode::UnknownTopicOrPartition
+        );
     });
 }
 
@@ -185,7 +208,10 @@ fn a_fetch_waits_for_its_bytes() {
 /// Polls a waiting request for a while; it must not end.
 async fn is_waiting(waiting: &mut (impl Future<Output = Ended> + Unpin)) {
     let some_time = Duration::from_millis(30);
-    assert!(tokio::time::timeout(some_time, waiting).await.is_err(), "it did not wait");
+    assert!(
+        tokio::time::timeout(some_time, waiting).await.is_err(),
+        "it did not wait"
+    );
 }
 
 #[test]
@@ -231,7 +257,10 @@ fn a_deleted_topic_ends_the_wait() {
         let image = world.broker.metadata.image();
         let topic = image.topics().by_name("t").unwrap().id();
         let partition = crate::metadata::PartitionIndex::ZERO;
-        world.broker.replicas.delete(&[crate::replica::ReplicaKey { topic, partition }]);
+        world
+            .broker
+            .replicas
+            .delete(&[crate::replica::ReplicaKey { topic, partition }]);
         let bytes = waiting.await.unwrap().unwrap();
         let response = decoded::<FetchRequest<'_>>(&bytes, 11);
         let code = response.responses[0].partitions[0].error_code;
@@ -241,8 +270,13 @@ fn a_deleted_topic_ends_the_wait() {
 
 /// The partitions that an answer names, as (partition, bytes).
 fn named(response: &FetchResponse<'_>) -> Vec<(i32, usize)> {
-    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
-    partitions.map(|data| (data.partition_index, Seen::of(data).bytes)).collect()
+    let partitions = response
+        .responses
+        .iter()
+        .flat_map(|topic| &topic.partitions);
+    partitions
+        .map(|data| (data.partition_index, Seen::of(data).bytes))
+        .collect()
 }
 
 #[test]
@@ -269,7 +303,10 @@ fn a_session_names_only_what_changed() {
             next.session_epoch = 2;
             let bytes = client.call(&next, version).await;
             let third = decoded::<FetchRequest<'_>>(&bytes, version);
-            assert_eq!((named(&third), third.session_id), (vec![(0, batch.len())], next.session_id));
+            assert_eq!(
+                (named(&third), third.session_id),
+                (vec![(0, batch.len())], next.session_id)
+            );
 
             let wrong = client.call(&next, version).await;
             let wrong = decoded::<FetchRequest<'_>>(&wrong, version);
@@ -299,8 +336,14 @@ fn no_other_broker_is_a_replica_here() {
         let client = world.client();
         let mut ask = request(&world, vec![partition(0, 0)]);
         ask.replica_id = 5;
-        assert_eq!(fetch_one(&client, &ask, 11).await.code, ErrorCode::NotLeaderOrFollower);
+        assert_eq!(
+            fetch_one(&client, &ask, 11).await.code,
+            ErrorCode::NotLeaderOrFollower
+        );
         ask.topics[0].partitions[0].current_leader_epoch = 0;
-        assert_eq!(fetch_one(&client, &ask, 11).await.code, ErrorCode::UnknownLeaderEpoch);
+        assert_eq!(
+            fetch_one(&client, &ask, 11).await.code,
+            ErrorCode::UnknownLeaderEpoch
+        );
     });
 }

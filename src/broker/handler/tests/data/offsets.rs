@@ -18,7 +18,10 @@ async fn list(client: &Client, version: i16, timestamp: i64) -> (ErrorCode, i64,
         replica_id: -1,
         topics: vec![ListOffsetsTopic {
             name: "t".into(),
-            partitions: vec![ListOffsetsPartition { timestamp, ..Default::default() }],
+            partitions: vec![ListOffsetsPartition {
+                timestamp,
+                ..Default::default()
+            }],
         }],
         ..ListOffsetsRequest::default()
     };
@@ -37,11 +40,20 @@ fn special_timestamps_give_the_ends_of_the_log() {
         produce(&world, &client, 9, &batch_of(3, 10)).await;
         for version in 1..=11 {
             let epoch = if version >= 4 { 0 } else { -1 };
-            assert_eq!(list(&client, version, -1).await, (ErrorCode::None, 3, epoch));
-            assert_eq!(list(&client, version, -2).await, (ErrorCode::None, 0, epoch));
+            assert_eq!(
+                list(&client, version, -1).await,
+                (ErrorCode::None, 3, epoch)
+            );
+            assert_eq!(
+                list(&client, version, -2).await,
+                (ErrorCode::None, 0, epoch)
+            );
             assert_eq!(list(&client, version, 0).await, (ErrorCode::None, 0, epoch));
             let future = clock::wall().as_millis() + 1_000_000;
-            assert_eq!(list(&client, version, future).await, (ErrorCode::None, -1, -1));
+            assert_eq!(
+                list(&client, version, future).await,
+                (ErrorCode::None, -1, -1)
+            );
             for (timestamp, since, offset) in [(-3, 7, 0), (-4, 8, 0), (-5, 9, -1), (-6, 11, -1)] {
                 let (code, found, _) = list(&client, version, timestamp).await;
                 let expected = if version >= since {
@@ -49,7 +61,11 @@ fn special_timestamps_give_the_ends_of_the_log() {
                 } else {
                     (ErrorCode::UnsupportedVersion, -1)
                 };
-                assert_eq!((code, found), expected, "version {version}, timestamp {timestamp}");
+                assert_eq!(
+                    (code, found),
+                    expected,
+                    "version {version}, timestamp {timestamp}"
+                );
             }
         }
     });
@@ -59,7 +75,10 @@ fn special_timestamps_give_the_ends_of_the_log() {
 fn a_partition_asked_twice_is_refused() {
     with_world(&[], |world| async move {
         world.create("t", 1).await;
-        let partition = ListOffsetsPartition { timestamp: -1, ..Default::default() };
+        let partition = ListOffsetsPartition {
+            timestamp: -1,
+            ..Default::default()
+        };
         let request = ListOffsetsRequest {
             replica_id: -1,
             topics: vec![ListOffsetsTopic {
@@ -70,7 +89,11 @@ fn a_partition_asked_twice_is_refused() {
         };
         let bytes = world.client().call(&request, 5).await;
         let response = decoded::<ListOffsetsRequest<'_>>(&bytes, 5);
-        let codes: Vec<_> = response.topics[0].partitions.iter().map(|p| p.error_code).collect();
+        let codes: Vec<_> = response.topics[0]
+            .partitions
+            .iter()
+            .map(|p| p.error_code)
+            .collect();
         assert_eq!(codes, [ErrorCode::InvalidRequest; 2]);
     });
 }
@@ -114,7 +137,10 @@ async fn delete(client: &Client, version: i16, offset: i64) -> (ErrorCode, i64) 
     let request = DeleteRecordsRequest {
         topics: vec![DeleteRecordsTopic {
             name: "t".into(),
-            partitions: vec![DeleteRecordsPartition { partition_index: 0, offset }],
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: 0,
+                offset,
+            }],
         }],
         timeout_ms: 10_000,
     };
@@ -137,7 +163,11 @@ fn records_are_deleted_up_to_the_high_watermark() {
             (2, -2, (ErrorCode::OffsetOutOfRange, -1)),
             (2, -1, (ErrorCode::None, 10)),
         ] {
-            assert_eq!(delete(&client, version, offset).await, expected, "offset {offset}");
+            assert_eq!(
+                delete(&client, version, offset).await,
+                expected,
+                "offset {offset}"
+            );
         }
         assert_eq!(list(&client, 5, -2).await.1, 10);
     });
@@ -147,7 +177,10 @@ fn records_are_deleted_up_to_the_high_watermark() {
 fn a_topic_that_only_compacts_loses_no_records_by_offset() {
     with_world(&[("log.cleanup.policy", "compact")], |world| async move {
         world.create("t", 1).await;
-        assert_eq!(delete(&world.client(), 2, 0).await, (ErrorCode::PolicyViolation, -1));
+        assert_eq!(
+            delete(&world.client(), 2, 0).await,
+            (ErrorCode::PolicyViolation, -1)
+        );
     });
 }
 
@@ -162,7 +195,9 @@ fn log_directories_tell_their_bytes() {
             let request = DescribeLogDirsRequest { topics: None };
             let bytes = client.call(&request, version).await;
             let response = decoded::<DescribeLogDirsRequest<'_>>(&bytes, version);
-            let [dir] = response.results.as_slice() else { panic!("{response:?}") };
+            let [dir] = response.results.as_slice() else {
+                panic!("{response:?}")
+            };
             assert_eq!((dir.error_code, &*dir.log_dir), (ErrorCode::None, "/data"));
             let sizes: Vec<_> = dir.topics[0]
                 .partitions

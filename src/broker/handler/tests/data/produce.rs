@@ -101,10 +101,17 @@ fn each_kind_of_bad_batch_has_its_error() {
             (&shifted, ErrorCode::InvalidRecord),
             (truncated, ErrorCode::InvalidRecord),
             (b"", ErrorCode::InvalidRecord),
-            (&[good.clone(), good.clone()].concat(), ErrorCode::InvalidRecord),
+            (
+                &[good.clone(), good.clone()].concat(),
+                ErrorCode::InvalidRecord,
+            ),
             (&batch_of(1, 2 << 20), ErrorCode::MessageTooLarge),
             (
-                &build(BatchBuilder::new().producer(stamp(0)).transactional(true), 1, 1),
+                &build(
+                    BatchBuilder::new().producer(stamp(0)).transactional(true),
+                    1,
+                    1,
+                ),
                 ErrorCode::InvalidTxnState,
             ),
         ];
@@ -115,7 +122,10 @@ fn each_kind_of_bad_batch_has_its_error() {
         let zstd = compressed(Compression::Zstd);
         let early = produce(&world, &client, 6, &zstd).await;
         assert_eq!(early.error_code, ErrorCode::UnsupportedCompressionType);
-        assert_eq!(produce(&world, &client, 7, &zstd).await.error_code, ErrorCode::None);
+        assert_eq!(
+            produce(&world, &client, 7, &zstd).await.error_code,
+            ErrorCode::None
+        );
         assert_eq!(world.broker.metrics.unknown_server_errors(), 0);
     });
 }
@@ -143,7 +153,11 @@ fn a_batch_sent_twice_is_appended_once() {
             (4, ErrorCode::None, 4),
         ] {
             let answer = produce(&world, &client, 9, &batch(sequence)).await;
-            assert_eq!((answer.error_code, answer.base_offset), (code, offset), "{sequence}");
+            assert_eq!(
+                (answer.error_code, answer.base_offset),
+                (code, offset),
+                "{sequence}"
+            );
         }
     });
 }
@@ -185,7 +199,10 @@ fn without_acks_there_is_no_answer_and_a_failure_closes() {
         let silent = client.start(&request("t", id, 0, &records), 9);
         assert_eq!(ended(silent).await, Ok(None));
         let failed = client.start(&request("nobody", id, 0, &records), 9);
-        assert_eq!(ended(failed).await, Err(CloseReason::UnacknowledgedProduceFailed));
+        assert_eq!(
+            ended(failed).await,
+            Err(CloseReason::UnacknowledgedProduceFailed)
+        );
         let next = produce(&world, &client, 9, &records).await;
         assert_eq!(next.base_offset, 1);
     });
@@ -225,12 +242,15 @@ fn several_partitions_are_decided_each_for_itself() {
 
 #[test]
 fn the_brokers_time_is_told_where_it_counts() {
-    with_world(&[("log.message.timestamp.type", "LogAppendTime")], |world| async move {
-        world.create("t", 1).await;
-        let before = clock::wall().as_millis();
-        let answer = produce(&world, &world.client(), 9, &batch_of(1, 10)).await;
-        assert!(answer.log_append_time_ms >= before);
-    });
+    with_world(
+        &[("log.message.timestamp.type", "LogAppendTime")],
+        |world| async move {
+            world.create("t", 1).await;
+            let before = clock::wall().as_millis();
+            let answer = produce(&world, &world.client(), 9, &batch_of(1, 10)).await;
+            assert!(answer.log_append_time_ms >= before);
+        },
+    );
 }
 
 /// Decision 9 and S7: nobody hears of success after a failed flush.
