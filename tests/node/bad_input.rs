@@ -17,7 +17,7 @@ use crate::records::{PRODUCE_VERSION, batch, create, create_topic, produce, prod
 fn assert_alive(lab: &Lab) {
     let code = lab
         .connect()
-        .call(4, &ApiVersionsRequest::default(), |answer| {
+        .call(2, &ApiVersionsRequest::default(), |answer| {
             answer.error_code
         });
     assert_eq!(code, ErrorCode::None);
@@ -94,7 +94,7 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
         [0, 0, 0, 7, 0, 35],
         "correlation id, UNSUPPORTED_VERSION"
     );
-    let code = client.call(4, &ApiVersionsRequest::default(), |answer| {
+    let code = client.call(2, &ApiVersionsRequest::default(), |answer| {
         answer.error_code
     });
     assert_eq!(code, ErrorCode::None, "the connection goes on");

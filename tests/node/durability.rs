@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ottla::clock::wall;
 use ottla::wire::error_code::ErrorCode;
 use ottla::wire::messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use ottla::wire::messages::delete_topics::DeleteTopicsRequest;
@@ -92,6 +93,8 @@ fn a_retry_over_a_crash_is_still_a_duplicate() {
         builder
             .append(&NewRecord {
                 value: Some(value.as_bytes()),
+                // Kafka forgets a producer whose last record is a day old.
+                timestamp: wall(),
                 ..NewRecord::default()
             })
             .unwrap();

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use ottla::clock::wall;
 use ottla::wire::error_code::ErrorCode;
 use ottla::wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -43,6 +44,7 @@ pub(crate) fn batch(values: &[&str]) -> Vec<u8> {
         builder
             .append(&NewRecord {
                 value: Some(value.as_bytes()),
+                timestamp: wall(),
                 ..NewRecord::default()
             })
             .unwrap();

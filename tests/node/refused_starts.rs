@@ -61,7 +61,7 @@ fn a_directory_of_a_newer_format() {
     )
     .unwrap();
     let output = start(directory.path(), &[]);
-    assert_refused(&output, &["meta.properties", "99"]);
+    assert_refused(&output, &["99", "newer ottla"]);
 }
 
 #[test]
