@@ -50,12 +50,18 @@ class Broker:
         pairs = [word for pair in self.config for word in ("--config", pair)]
         return [binary, "node", "start", "--listen", self.bootstrap, "--data", data, *pairs]
 
+    def environment(self):
+        """The node reads OTTLA_... as settings: what is only for this harness is not for the node."""
+        if os.environ.get("BROKER_LAUNCH"):
+            return dict(os.environ)
+        return {name: value for name, value in os.environ.items() if not name.startswith("OTTLA_")}
+
     def start(self, timeout=60.0):
         """Starts it; returns the seconds until it answered ApiVersions."""
         began = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
+                                            env=self.environment(), start_new_session=True)
         while api_versions(self.port) is None:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}:\n{self.tail()}")
