@@ -77,6 +77,7 @@ foreign_recode! {
     AlterConfigs AlterConfigsRequest AlterConfigsResponse,
     DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
     CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
+    FindCoordinator FindCoordinatorRequest FindCoordinatorResponse,
     IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
     DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
     DescribeCluster DescribeClusterRequest DescribeClusterResponse,

@@ -80,6 +80,8 @@ impl Service for Dispatcher {
 }
 
 /// Decodes the request, lets the handler answer it, and encodes the answer.
+///
+/// Bytes behind the message are ignored, as Kafka does: librdkafka's Metadata requests have some.
 macro_rules! handle {
     ($cx:ident, $body:ident, $module:ident :: $request:ident) => {
         Reply::held(async move {
@@ -88,9 +90,6 @@ macro_rules! handle {
                 Ok(request) => request,
                 Err(error) => return $cx.undecodable(error),
             };
-            if let Err(error) = reader.finish() {
-                return $cx.undecodable(error);
-            }
             let response = handler::$module::handle(&$cx, request).await;
             $cx.respond(|writer| response.encode(writer, $cx.version))
         })
@@ -102,6 +101,9 @@ fn dispatch(cx: Context, body: Body) -> Reply {
         ApiKey::Produce => handler::produce::start(cx, body),
         ApiKey::Fetch => handler::fetch::start(cx, body),
         ApiKey::ListOffsets => handle!(cx, body, list_offsets::ListOffsetsRequest),
+        ApiKey::FindCoordinator => {
+            handle!(cx, body, find_coordinator::FindCoordinatorRequest)
+        }
         ApiKey::ApiVersions => handle!(cx, body, api_versions::ApiVersionsRequest),
         ApiKey::Metadata => handle!(cx, body, metadata::MetadataRequest),
         ApiKey::CreateTopics => handle!(cx, body, create_topics::CreateTopicsRequest),

@@ -76,6 +76,7 @@ apis! {
     Fetch 1 4..=18 flexible 12,
     ListOffsets 2 1..=11 flexible 6,
     Metadata 3 0..=13 flexible 9,
+    FindCoordinator 10 0..=6 flexible 3,
     ApiVersions 18 0..=5 flexible 3,
     CreateTopics 19 2..=7 flexible 5,
     DeleteTopics 20 1..=6 flexible 4,
@@ -154,7 +155,7 @@ mod tests {
         for api in ApiKey::ALL {
             assert_eq!(ApiKey::from_code(api.code()), Some(*api));
         }
-        // FindCoordinator waits for groups: clients that see it expect a coordinator behind it.
-        assert_eq!(ApiKey::from_code(10), None);
+        // The group APIs wait for groups.
+        assert_eq!(ApiKey::from_code(11), None);
     }
 }

@@ -104,6 +104,7 @@ dispatch! {
     AlterConfigs alter_configs AlterConfigsRequest AlterConfigsResponse,
     DescribeLogDirs describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse,
     CreatePartitions create_partitions CreatePartitionsRequest CreatePartitionsResponse,
+    FindCoordinator find_coordinator FindCoordinatorRequest FindCoordinatorResponse,
     IncrementalAlterConfigs incremental_alter_configs
         IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
     DescribeQuorum describe_quorum DescribeQuorumRequest DescribeQuorumResponse,

@@ -124,7 +124,6 @@ fn serve(cx: Context, admitted: Admitted) -> Reply {
 fn decode(cx: &Context, body: &Body) -> Result<Fetch, DecodeError> {
     let mut reader = body.reader();
     let request = FetchRequest::decode(&mut reader, cx.version)?;
-    reader.finish()?;
     let replica_id = request.replica_id.max(request.replica_state.replica_id);
     let max_bytes = u64::try_from(request.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes.min(u64::from(cx.broker.config.broker.fetch_size_max));

@@ -132,7 +132,6 @@ fn refused(index: i32, error_code: ErrorCode) -> PartitionProduceResponse<'stati
 fn plan(cx: &Context, body: &Body) -> Result<Plan, DecodeError> {
     let mut reader = body.reader();
     let request = ProduceRequest::decode(&mut reader, cx.version)?;
-    reader.finish()?;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let image = cx.broker.metadata.load();
     let mut plan = Plan {

@@ -43,6 +43,8 @@ pub mod describe_topic_partitions;
 #[rustfmt::skip]
 pub mod fetch;
 #[rustfmt::skip]
+pub mod find_coordinator;
+#[rustfmt::skip]
 pub mod incremental_alter_configs;
 #[rustfmt::skip]
 pub mod init_producer_id;
