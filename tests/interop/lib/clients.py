@@ -1,5 +1,6 @@
 """The clients as the suite sees them: a process that answers JSON requests, with what it can express and offers."""
 
+import contextlib
 import json
 import os
 import queue
@@ -63,7 +64,8 @@ class Client:
 
     def stop(self):
         if self.process:
-            self.process.stdin.close()
+            with contextlib.suppress(OSError):
+                self.process.stdin.close()
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
