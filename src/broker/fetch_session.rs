@@ -18,7 +18,7 @@ use ottla_storage::time::MonoMillis;
 use crate::metadata::TopicId;
 
 /// How long a session must be idle, or old, before another may take its place.
-const EVICTION_AFTER: Duration = Duration::from_secs(120);
+const EVICTION_AFTER: Duration = Duration::from_mins(2);
 
 /// The epoch of a full request that wants a session.
 const INITIAL_EPOCH: i32 = 0;

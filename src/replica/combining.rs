@@ -88,11 +88,11 @@ impl<E> Queue<E> {
 
     fn take_turn(&mut self, requests_too: bool, turn_bytes: usize, turn: &mut Vec<E>) {
         turn.extend(self.completions.drain(..));
+        if !requests_too {
+            return;
+        }
         let mut taken: usize = 0;
-        while requests_too {
-            let Some((size, _)) = self.requests.front() else {
-                break;
-            };
+        while let Some((size, _)) = self.requests.front() {
             if taken > 0 && taken.saturating_add(*size) > turn_bytes {
                 break;
             }
@@ -124,7 +124,10 @@ impl<E, W: Writer<E>> Combining<E, W> {
         }
     }
 
-    /// Queues a request of `size` bytes, or gives it back if there is no room. Follow with `run`.
+    /// Queues a request of `size` bytes. Follow with `run`.
+    ///
+    /// # Errors
+    /// The request, if there is no room for it.
     pub fn submit(&self, size: usize, event: E) -> Result<(), E> {
         let mut queue = lock(&self.queue);
         if !queue.has_room(size, &self.limits) {
@@ -291,7 +294,8 @@ mod model {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(loom))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

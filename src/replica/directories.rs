@@ -72,7 +72,8 @@ impl Directories {
             match result {
                 Ok(log) => {
                     let state = home.log(key);
-                    let high_watermark = state.map_or(log.log_start(), |s| s.high_watermark);
+                    let high_watermark =
+                        state.map_or_else(|| log.log_start(), |s| s.high_watermark);
                     replica.opened(Ok(OpenedLog {
                         log,
                         high_watermark,

@@ -150,7 +150,9 @@ impl Replicas {
     pub fn delete(&self, keys: &[ReplicaKey]) {
         let mut gone = Vec::new();
         self.change(|map| gone.extend(keys.iter().filter_map(|key| map.remove(key))));
-        gone.iter().for_each(|replica| replica.delete());
+        for replica in &gone {
+            replica.delete();
+        }
     }
 
     /// Gives a replica other settings.

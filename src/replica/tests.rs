@@ -265,7 +265,7 @@ impl World {
     }
 }
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 fn batch(count: usize, size: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new();
@@ -281,6 +281,10 @@ fn batch(count: usize, size: usize) -> Vec<u8> {
     builder.build().unwrap()
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "compared with what may not have been said yet"
+)]
 fn said(text: &str) -> Option<String> {
     Some(text.to_owned())
 }

@@ -391,7 +391,7 @@ mod tests {
         reader::Reader,
     };
 
-    fn fetched<'a>(records: Vec<Option<Records<'a>>>) -> FetchResponse<'a> {
+    fn fetched(records: Vec<Option<Records<'_>>>) -> FetchResponse<'_> {
         let partition = |records| PartitionData {
             records,
             ..PartitionData::default()

@@ -12,7 +12,7 @@ use crate::wire::messages::api_versions::{
 /// The first version that names the client's software.
 const SOFTWARE_NAME_SINCE: i16 = 3;
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+#[allow(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: ApiVersionsRequest<'r>,

@@ -14,7 +14,7 @@ const ENDPOINTS_OF_BROKERS: i8 = 1;
 /// Asks for controllers, which have no client listener of their own.
 const ENDPOINTS_OF_CONTROLLERS: i8 = 2;
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+#[allow(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle(
     cx: &Context,
     request: DescribeClusterRequest,

@@ -15,7 +15,7 @@ use crate::wire::messages::describe_configs::{
     DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+#[allow(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: DescribeConfigsRequest<'r>,

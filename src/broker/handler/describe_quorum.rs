@@ -16,7 +16,7 @@ const TOPIC: &str = "__cluster_metadata";
 /// How the quorum's listener is called in Kafka's examples.
 const LISTENER: &str = "CONTROLLER";
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+#[allow(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: DescribeQuorumRequest<'r>,

@@ -17,7 +17,7 @@ use crate::wire::messages::describe_topic_partitions::{
     RequestedCursor, TopicRequest,
 };
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+#[allow(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: DescribeTopicPartitionsRequest<'r>,

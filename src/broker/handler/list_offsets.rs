@@ -145,7 +145,6 @@ async fn find(
     let is_vouched = led.high_watermark() >= led.reign.epoch_start;
     let is_beyond = found.is_none_or(|hit| hit.offset >= end);
     match wanted {
-        Wanted::Earliest | Wanted::Tiered => Ok(found),
         Wanted::Latest | Wanted::MaxTimestamp | Wanted::At(_) if is_beyond && !is_vouched => {
             Err(if cx.version >= OFFSET_NOT_AVAILABLE_SINCE {
                 ErrorCode::OffsetNotAvailable
@@ -153,7 +152,7 @@ async fn find(
                 ErrorCode::LeaderNotAvailable
             })
         }
-        Wanted::Latest => Ok(found),
+        Wanted::Earliest | Wanted::Tiered | Wanted::Latest => Ok(found),
         Wanted::MaxTimestamp | Wanted::At(_) => Ok(found.filter(|hit| hit.offset < end)),
     }
 }

@@ -52,16 +52,16 @@ async fn find(
     }
     let named = Named::Name(topic);
     let led = partitions::find_led(cx, named, asked.partition, asked.current_leader_epoch).await?;
-    let unknown = EpochEndOffset {
-        partition: asked.partition,
-        ..Default::default()
-    };
     // An epoch that this log can't tell of, or none at all, is answered as unknown, never as the end.
     let epoch = LeaderEpoch::from_wire(asked.leader_epoch);
     let found = epoch.and_then(|epoch| led.log.end_offset_for(epoch));
-    Ok(found.map_or(unknown.clone(), |found| EpochEndOffset {
-        leader_epoch: found.epoch.get(),
-        end_offset: found.end.get(),
-        ..unknown
-    }))
+    let mut answer = EpochEndOffset {
+        partition: asked.partition,
+        ..Default::default()
+    };
+    if let Some(found) = found {
+        answer.leader_epoch = found.epoch.get();
+        answer.end_offset = found.end.get();
+    }
+    Ok(answer)
 }

@@ -35,7 +35,7 @@ use crate::wire::messages::produce::{
     ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use crate::wire::reader::DecodeError;
-use crate::wire::records::range_within;
+use crate::wire::records::{Records, range_within};
 
 /// Versions in which the client knows zstd, and topics have ids instead of names.
 const ZSTD_SINCE: i16 = 7;
@@ -162,7 +162,7 @@ fn plan(cx: &Context, body: &Body) -> Result<Plan, DecodeError> {
             Some(ErrorCode::InvalidRequiredAcks)
         };
         for data in &asked.partition_data {
-            let batch = data.records.as_ref().and_then(|records| records.as_slice());
+            let batch = data.records.as_ref().and_then(Records::as_slice);
             let batch = batch.unwrap_or_default();
             let target = match (refusal, &found) {
                 (Some(code), _) => Err(code),

@@ -123,7 +123,7 @@ pub enum Refusal {
 }
 
 /// One thing to do, in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Append the ticket's batches, stamped with this epoch. Neighbours share one write.
     Append {

@@ -115,7 +115,7 @@ impl Leader {
     pub(crate) fn produce(
         &self,
         (ticket, acks, deadline): (Ticket, Acks, MonoMillis),
-        settings: &Settings,
+        settings: Settings,
         effects: &mut Effects,
     ) {
         let is_promised_by_all = acks == Acks::All;
@@ -138,7 +138,7 @@ impl Leader {
         &mut self,
         (ticket, acks, deadline): (Ticket, Acks, MonoMillis),
         end: Offset,
-        settings: &Settings,
+        settings: Settings,
         effects: &mut Effects,
     ) {
         match acks {
@@ -159,7 +159,7 @@ impl Leader {
         (ticket, before, deadline): (Ticket, Option<Offset>, MonoMillis),
         effects: &mut Effects,
     ) {
-        let to = before.unwrap_or(self.high_watermark());
+        let to = before.unwrap_or_else(|| self.high_watermark());
         if to > self.high_watermark() {
             let outcome = Outcome::Refused(Refusal::OffsetOutOfRange);
             effects.push(Effect::Answer { ticket, outcome });
@@ -179,14 +179,14 @@ impl Leader {
     }
 
     /// The log moved: see how far that brings the high watermark, and who waited for it.
-    pub(crate) fn moved(&mut self, bounds: LogBounds, settings: &Settings, effects: &mut Effects) {
+    pub(crate) fn moved(&mut self, bounds: LogBounds, settings: Settings, effects: &mut Effects) {
         self.flush_in_flight &= bounds.flushed_end == self.bounds.flushed_end;
         self.bounds = bounds;
         self.advance(settings, effects);
     }
 
     /// Advances the high watermark as far as it may go.
-    pub(crate) fn advance(&mut self, settings: &Settings, effects: &mut Effects) {
+    pub(crate) fn advance(&mut self, settings: Settings, effects: &mut Effects) {
         let own_end = if settings.flush_on_ack {
             self.bounds.flushed_end
         } else {

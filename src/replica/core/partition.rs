@@ -76,7 +76,7 @@ impl Partition {
             }
             Event::Configure(settings) => {
                 self.settings = settings;
-                self.with_leader(|leader| leader.advance(&settings, effects));
+                self.with_leader(|leader| leader.advance(settings, effects));
             }
             Event::Produce {
                 ticket,
@@ -84,7 +84,7 @@ impl Partition {
                 deadline,
             } => {
                 if let Some(leader) = self.leader(ticket, effects) {
-                    leader.produce((ticket, acks, deadline), &settings, effects);
+                    leader.produce((ticket, acks, deadline), settings, effects);
                 }
             }
             Event::Appended {
@@ -94,7 +94,7 @@ impl Partition {
                 end,
             } => {
                 if let Some(leader) = self.leader(ticket, effects) {
-                    leader.appended((ticket, acks, deadline), end, &settings, effects);
+                    leader.appended((ticket, acks, deadline), end, settings, effects);
                 }
             }
             Event::DeleteRecords {
@@ -108,7 +108,7 @@ impl Partition {
             }
             Event::Retain => self.with_leader(|leader| leader.retain(effects)),
             Event::Moved(bounds) => {
-                self.with_leader(|leader| leader.moved(bounds, &settings, effects));
+                self.with_leader(|leader| leader.moved(bounds, settings, effects));
             }
             Event::Tick => self.with_leader(|leader| leader.expire(now, effects)),
             Event::Offline => self.end(Refusal::Offline, effects),
@@ -131,7 +131,7 @@ impl Partition {
                 Ordering::Less => return,
                 Ordering::Equal => {
                     leader.update(leadership);
-                    leader.advance(&self.settings, effects);
+                    leader.advance(self.settings, effects);
                     return;
                 }
                 Ordering::Greater => {
@@ -145,7 +145,7 @@ impl Partition {
             leader_epoch,
             start,
         });
-        leader.advance(&self.settings, effects);
+        leader.advance(self.settings, effects);
         self.role = Role::Leader(leader);
     }
 

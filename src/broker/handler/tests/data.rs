@@ -137,7 +137,7 @@ async fn ended(mut reply: Reply) -> Ended {
 }
 
 /// Decodes an answer and sees that all of it was read.
-fn decoded<'b, R: Request>(bytes: &'b Bytes, version: i16) -> R::Response<'b> {
+fn decoded<R: Request>(bytes: &Bytes, version: i16) -> R::Response<'_> {
     let mut reader = Reader::new(&bytes[4..]);
     assert_eq!(decode_response_header(&mut reader, R::API, version), Ok(9));
     let response = R::decode_response(&mut reader, version).unwrap();

@@ -254,8 +254,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(world: &mut World, step: Step) {
-    match step {
+fn take(world: &mut World, step: &Step) {
+    match *step {
         Step::Lead {
             leader_epoch,
             partition_epoch,
@@ -303,7 +303,7 @@ proptest! {
         let mut world = World::new(settings(min, flush));
         world.lead(leadership(0, 0, &[]));
         for step in steps {
-            take(&mut world, step);
+            take(&mut world, &step);
         }
         world.handle(Event::Stop);
         prop_assert!(world.answers.values().all(Option::is_some));

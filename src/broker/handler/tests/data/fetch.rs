@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::messages::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic, PartitionData,
 };
+use crate::wire::records::Records;
 
 fn partition(partition: i32, fetch_offset: i64) -> FetchPartition {
     FetchPartition {
@@ -49,7 +50,7 @@ struct Seen {
 
 impl Seen {
     fn of(data: &PartitionData<'_>) -> Self {
-        let records = data.records.as_ref().and_then(|records| records.as_slice());
+        let records = data.records.as_ref().and_then(Records::as_slice);
         Self {
             code: data.error_code,
             high_watermark: data.high_watermark,
