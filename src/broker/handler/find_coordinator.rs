@@ -1,7 +1,8 @@
 //! `FindCoordinator`: there are no coordinators yet, and every version says so.
 //!
 //! It is advertised because librdkafka switches lz4 off when it is not (docs/decisions/0009). The error is one that
-//! clients do not retry: a consumer that wants a group fails at once instead of waiting for ever.
+//! clients retry: librdkafka asks for every consumer with a `group.id`, also for those that assign partitions by
+//! themselves, and any other error would end them.
 
 use crate::broker::context::Context;
 use crate::wire::error_code::ErrorCode;
@@ -9,7 +10,7 @@ use crate::wire::messages::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
 
-const REFUSAL: ErrorCode = ErrorCode::UnsupportedVersion;
+const REFUSAL: ErrorCode = ErrorCode::CoordinatorNotAvailable;
 const MESSAGE: &str = "this version of ottla has neither consumer groups nor transactions";
 
 /// From this version on a request asks for several keys.
