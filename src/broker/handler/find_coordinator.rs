@@ -16,6 +16,7 @@ const MESSAGE: &str = "this version of ottla has neither consumer groups nor tra
 /// From this version on a request asks for several keys.
 const KEYS_SINCE: i16 = 4;
 
+#[expect(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: FindCoordinatorRequest<'r>,
