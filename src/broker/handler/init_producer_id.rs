@@ -15,6 +15,10 @@ pub(crate) async fn handle(
     if !authorize(cx, Operation::IdempotentWrite, Resource::Cluster) {
         return refused(ErrorCode::ClusterAuthorizationFailed);
     }
+    // KIP-360: a producer to continue is named by both, or by neither.
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return refused(ErrorCode::InvalidRequest);
+    }
     // Without a transactional id there is nothing to continue: an id and an epoch that the client
     // names (KIP-360) are forgotten, and it begins anew.
     match cx.broker.next_producer_id().await {
