@@ -50,21 +50,14 @@ pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
     telemetry::start()?;
     config.report_unused();
     let node = Node::start(config, disks)?;
-    warn_of_unused(node.config());
     announce(&node)?;
-    let ending = node.wait();
-    node.stop();
-    match ending {
-        Ending::Asked => Ok(()),
+    match node.wait() {
+        Ending::Asked => {
+            node.stop();
+            Ok(())
+        }
+        // Fail stop: nothing more is answered, flushed or marked clean by a process that can't trust itself.
         Ending::Fatal(reason) => bail!("the node had to end: {reason}"),
-    }
-}
-
-/// Settings that Kafka knows and ottla has no use for are kept, so that a file can be taken over; what
-/// does nothing is said, so that nobody relies on it.
-fn warn_of_unused(config: &NodeConfig) {
-    for (key, origin) in config.values.unused() {
-        tracing::warn!(%key, %origin, "a setting of Kafka that ottla does not use");
     }
 }
 

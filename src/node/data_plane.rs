@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ottla_storage::log::LogConfig;
 use tokio::sync::oneshot;
 
 use super::StartError;
@@ -43,11 +42,7 @@ impl DataPlane {
         broker: &Arc<Broker>,
     ) -> Result<Self, StartError> {
         apply::set_strays_aside(broker, &broker.metadata.image());
-        // What a scan rebuilds does not depend on a topic's settings.
-        let settings = Arc::new(LogConfig::default());
-        for dir in broker.replicas.directories() {
-            dir.recover(&settings).map_err(StartError::Thread)?;
-        }
+        broker.replicas.recover().map_err(StartError::Thread)?;
         let (stop_applying, stopped) = oneshot::channel();
         let applying = start_applying(broker.clone(), stopped)?;
         let limits = listener_config(&config.network);
