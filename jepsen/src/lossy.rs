@@ -6,7 +6,8 @@
 //!
 //! - File data and length become durable with [`LossyFile::sync`], never earlier.
 //! - A name (create, rename, remove) becomes durable with [`LossyDisk::sync_dir`] of its directory, never earlier; a
-//!   synced file whose name was never synced is lost with its name.
+//!   synced file whose name was never synced is lost with its name. The names on the way to a directory are durable
+//!   when it is made, as both ports want it.
 //! - `kill -9` keeps the page cache, so plain writes are enough to make the durable directory survive it.
 //!
 //! The durable directory holds `inodes/<id>` (the synced bytes of a file) and `names.log`: one JSON line for every
@@ -146,7 +147,12 @@ impl LossyDisk {
         let names = self.names_to(dir)?;
         let mut state = self.state();
         fs::create_dir_all(dir)?;
-        state.tree.directory(&names).map(|_| ())
+        state.tree.directory(&names)?;
+        for depth in 0..names.len() {
+            let parent = names.get(..depth).unwrap_or_default();
+            state.sync_directory(parent)?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -169,9 +175,14 @@ impl LossyDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let names = self.names_to(dir)?;
-        let mut state = self.state();
-        let line = state.tree.sync_directory(&names)?;
-        state.names.write_all(line.as_bytes())
+        self.state().sync_directory(&names)
+    }
+}
+
+impl State {
+    fn sync_directory(&mut self, names: &[&str]) -> io::Result<()> {
+        let line = self.tree.sync_directory(names)?;
+        self.names.write_all(line.as_bytes())
     }
 }
 

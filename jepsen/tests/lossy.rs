@@ -74,6 +74,19 @@ fn a_replaced_file_is_the_old_or_the_new_one() {
 }
 
 #[test]
+fn a_directory_is_there_once_it_was_made() {
+    let lab = Lab::new();
+    let inner = lab.live("outer/inner");
+    let disk = lab.power_on();
+    Fs::create_dir(&disk, &inner).unwrap();
+    write(&disk, &inner.join("log"), b"data", 0, true);
+    Fs::sync_dir(&disk, &inner).unwrap();
+    drop(disk);
+    let disk = lab.power_on();
+    assert_eq!(read_all(&disk, &inner.join("log"), 100).unwrap(), b"data");
+}
+
+#[test]
 fn a_directory_is_renamed_or_removed_when_its_parent_is_synced() {
     let lab = Lab::new();
     let (old, new) = (lab.live("t-0"), lab.live("t-0-delete"));

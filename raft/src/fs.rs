@@ -1,9 +1,10 @@
 //! What this crate asks of a file system, and the real one.
 //!
 //! The port is the whole contract about durability: bytes of a file are durable once [`File::sync`]
-//! returned, names of a directory once [`Fs::sync_dir`] returned, and nothing before that. A sync
-//! that failed is final: the caller must not try again, because the kernel may have dropped the
-//! dirty pages and a second call could claim success.
+//! returned, names of a directory once [`Fs::sync_dir`] returned, and nothing before that, but for
+//! the name of a new directory, which is durable when [`Fs::create_dir`] returns. A sync that failed
+//! is final: the caller must not try again, because the kernel may have dropped the dirty pages and
+//! a second call could claim success.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -24,8 +25,9 @@ use std::os::unix::fs::FileExt;
 
 /// The names in a file system.
 pub trait Fs: fmt::Debug + Send + Sync {
-    /// Creates a directory and its parents; one that exists is left alone.
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Creates a directory in one that exists, its name durable when this returns. One that exists is
+    /// left alone, but its name is synced: a process that was killed may not have come to it.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Creates an empty file for reading and writing. It fails if the name exists.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
@@ -95,8 +97,13 @@ impl AsRef<[u8]> for Mapping {
 pub struct StdFs;
 
 impl Fs for StdFs {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(dir)
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        match std::fs::create_dir(dir) {
+            Err(_) if dir.is_dir() => {}
+            made => made?,
+        }
+        let parent = dir.parent().unwrap_or(dir);
+        self.sync_dir(parent)
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {

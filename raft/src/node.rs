@@ -81,6 +81,11 @@ impl Raft {
             return Err(StartError::Config("a command must fit into a segment"));
         }
         engine::seed_this_thread(config.seed);
+        fs.create_dir(&dir).map_err(|source| StartError::Io {
+            action: "create directory",
+            path: dir.clone(),
+            source,
+        })?;
         let snapshots = Snapshots::open(Arc::clone(&fs), dir.join("snapshots"), config.io)?;
         let coverage = snapshots.coverage();
         let machine = Machine::open(Box::new(machine), snapshots)?;

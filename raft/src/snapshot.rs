@@ -123,7 +123,7 @@ impl Inner {
             }
         };
         self.fs
-            .create_dir_all(&self.dir)
+            .create_dir(&self.dir)
             .map_err(io_error("create directory", &self.dir))?;
         // A process that was killed may have left names that are not durable yet.
         self.fs

@@ -1,7 +1,8 @@
 //! The port to the file system: everything that `storage/` asks of a disk, and nothing else.
 //!
 //! - A write is in the live image at once and on stable storage only after [`File::sync`]; a name (create, rename,
-//!   remove) is on stable storage only after [`Fs::sync_dir`] of the directory that holds it.
+//!   remove) is on stable storage only after [`Fs::sync_dir`] of the directory that holds it. A new directory is the
+//!   exception: [`Fs::create_dir`] returns when its name is safe, because whatever is synced below it relies on that.
 //! - An implementation never retries a failed sync: the caller decides, and it decides "offline" (S7).
 //!
 //! Besides [`StdFs`] there are an in-memory disk and a wrapper over real files that forgets what was not synced.
@@ -101,7 +102,8 @@ pub trait Fs: Debug + Send + Sync {
     /// The names in a directory, sorted.
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
 
-    /// Makes the directory and its missing parents; fine if it is there.
+    /// Makes the directory and its missing parents, each name on stable storage before the next is made. Fine if it
+    /// is there: then its name is synced, because a process that was killed may have left it unsynced.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Renames a file or a directory, replacing a file of the new name atomically.

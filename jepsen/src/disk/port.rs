@@ -9,7 +9,7 @@ use ottla_raft::fs::{File, Fs, Mapping};
 use super::{SimFile, SimFs};
 
 impl Fs for SimFs {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.create_dir_all(dir)
     }
 

@@ -38,7 +38,7 @@ impl File for LossyFile {
 }
 
 impl Fs for LossyDisk {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
         Self::create_dir(self, dir)
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Memory(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
 pub(crate) struct Content(Arc<Mutex<Vec<u8>>>);
 
 impl Fs for Memory {
-    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
         Ok(())
     }
 

@@ -35,7 +35,7 @@ const FIRST_SEGMENT_SIZE: u32 = 256 << 10;
 
 /// Reads the log in `dir`, which is created if need be, and repairs its tail.
 pub(super) fn open(fs: &dyn Fs, dir: &Path, segment_size: u32) -> Result<Recovered, StartError> {
-    fs.create_dir_all(dir)
+    fs.create_dir(dir)
         .map_err(io_error("create directory", dir))?;
     segment::remove_unfinished(fs, dir).map_err(io_error("clean", dir))?;
     // A process that was killed may have left names that are not durable yet.

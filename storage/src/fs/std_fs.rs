@@ -119,7 +119,16 @@ impl Fs for StdFs {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = dir.parent().ok_or(error)?;
+                self.create_dir(parent)?;
+                fs::create_dir(dir)?;
+            }
+            Err(_) if dir.is_dir() => return sync_name_that_was_there(dir),
+            made => made?,
+        }
+        sync_name(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -155,6 +164,29 @@ impl Fs for StdFs {
             total: volume.f_blocks.saturating_mul(volume.f_frsize),
             available: volume.f_bavail.saturating_mul(volume.f_frsize),
         })
+    }
+}
+
+/// Brings the name of a directory to stable storage.
+fn sync_name(dir: &Path) -> io::Result<()> {
+    let Some(parent) = dir.parent() else {
+        return Ok(());
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let file = fs::File::open(parent)?;
+    // Never taken for a full disk, which a caller may try again: a failed sync is final.
+    file.sync_all().map_err(io::Error::other)
+}
+
+fn sync_name_that_was_there(dir: &Path) -> io::Result<()> {
+    match sync_name(dir) {
+        // Somebody else made it where we may not look, and not just now.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
     }
 }
 

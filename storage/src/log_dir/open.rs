@@ -96,10 +96,6 @@ fn make(directory: &Arc<Directory>, key: LogKey, topic: &Arc<str>) -> Result<(),
         text.as_bytes(),
     )?;
     directory.fs.sync_dir(&dir).map_err(Fault::Sync)?;
-    directory
-        .fs
-        .sync_dir(&directory.path)
-        .map_err(Fault::Sync)?;
     let state = LogState {
         topic: Arc::clone(topic),
         recovery_point: Offset::ZERO,
