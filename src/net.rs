@@ -5,6 +5,7 @@
 //! - What a request means is the `Service`'s business; this module knows frames and order.
 
 mod buffer;
+mod by_ip;
 pub mod connection;
 mod core;
 mod listener;
@@ -13,4 +14,4 @@ mod sendfile;
 
 pub use connection::ConnectionLimits;
 pub use core::CoreStart;
-pub use listener::{Listener, ListenerConfig, Server, StartError};
+pub use listener::{Listener, ListenerConfig, Server, SocketOptions, StartError};

@@ -17,7 +17,7 @@ use crate::broker::Broker;
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
 use crate::controller::JoinError;
 use crate::metadata::Publisher;
-use crate::net::Listener;
+use crate::net::{Listener, SocketOptions};
 use crate::replica::{ReplicaMap, Replicas};
 
 mod data_plane;
@@ -206,10 +206,20 @@ fn unspecified() -> SocketAddr {
 }
 
 fn bind(config: &NodeConfig) -> Result<Vec<Listener>, StartError> {
-    config.listeners.iter().map(bind_one).collect()
+    let size = |given: Option<u32>| given.and_then(|size| usize::try_from(size).ok());
+    let network = &config.network;
+    let options = SocketOptions {
+        backlog: i32::try_from(network.listen_backlog).unwrap_or(i32::MAX),
+        send_buffer_size: size(network.send_buffer_size),
+        receive_buffer_size: size(network.receive_buffer_size),
+    };
+    let listeners = config.listeners.iter();
+    listeners
+        .map(|listener| bind_one(listener, options))
+        .collect()
 }
 
-fn bind_one(listener: &ListenerConfig) -> Result<Listener, StartError> {
+fn bind_one(listener: &ListenerConfig, options: SocketOptions) -> Result<Listener, StartError> {
     let host = if listener.is_wildcard() {
         "0.0.0.0"
     } else {
@@ -225,7 +235,7 @@ fn bind_one(listener: &ListenerConfig) -> Result<Listener, StartError> {
     let address = addresses
         .next()
         .ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
-    Ok(Listener::bind(listener.name.clone(), address)?)
+    Ok(Listener::bind(listener.name.clone(), address, options)?)
 }
 
 /// What clients are told, now that every listener has its port.

@@ -1,6 +1,7 @@
 //! Real node processes for tests: start, wait until ready, kill, stop.
 //!
 //! - A process that this module started never outlives its [`NodeProcess`].
+//! - A node that wrote of a bug of its own ([`BUGS`]) fails the test that runs it, whatever else the test looks at.
 //! - Ready means that the node said so: it prints one line with `listening on ADDRESS` once it serves.
 
 use std::ffi::{OsStr, OsString};
@@ -9,13 +10,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a node may take to become ready or to stop: far above what it takes, so that only a hang meets it.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What no line of a healthy node holds: it has no better word for an error, or it panicked.
+const BUGS: [&str; 2] = ["UNKNOWN_SERVER_ERROR", "panicked at"];
 
 /// How a node is started, so that it can be started again the same way.
 #[derive(Clone, Debug)]
@@ -97,15 +102,19 @@ impl NodeCommand {
                 source,
             })?;
         let (lines_in, lines) = sync_channel(1024);
-        if let Some(stdout) = child.stdout.take() {
-            follow(stdout, lines_in.clone());
-        }
-        if let Some(stderr) = child.stderr.take() {
-            follow(stderr, lines_in);
-        }
+        let bugs = Bugs::default();
+        let stdout = child.stdout.take();
+        let mut readers: Vec<_> = stdout
+            .map(|pipe| follow(pipe, lines_in.clone(), bugs.clone()))
+            .into_iter()
+            .collect();
+        let stderr = child.stderr.take();
+        readers.extend(stderr.map(|pipe| follow(pipe, lines_in, bugs.clone())));
         let mut node = NodeProcess {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            readers,
+            bugs,
         };
         node.address = node.wait_until_ready(&lines)?;
         Ok(node)
@@ -113,12 +122,34 @@ impl NodeCommand {
 }
 
 /// Reads a pipe to its end, so that the node never blocks on it; lines beyond what fits are dropped.
-fn follow(pipe: impl Read + Send + 'static, lines: SyncSender<String>) {
+fn follow(
+    pipe: impl Read + Send + 'static,
+    lines: SyncSender<String>,
+    bugs: Bugs,
+) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            bugs.look_at(&line);
             let _ = lines.try_send(line);
         }
-    });
+    })
+}
+
+/// The lines of a node that tell of a bug.
+#[derive(Clone, Debug, Default)]
+struct Bugs(Arc<Mutex<Vec<String>>>);
+
+impl Bugs {
+    fn look_at(&self, line: &str) {
+        if BUGS.iter().any(|bug| line.contains(bug)) {
+            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.push(line.to_owned());
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A running node. Dropping it kills the process.
@@ -126,6 +157,8 @@ fn follow(pipe: impl Read + Send + 'static, lines: SyncSender<String>) {
 pub struct NodeProcess {
     child: Child,
     address: SocketAddr,
+    readers: Vec<JoinHandle<()>>,
+    bugs: Bugs,
 }
 
 impl NodeProcess {
@@ -199,6 +232,14 @@ impl Drop for NodeProcess {
         // Already ended is fine; there is nobody to tell of anything else.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        let bugs = self.bugs.take();
+        assert!(
+            bugs.is_empty() || thread::panicking(),
+            "the node wrote of a bug of its own: {bugs:#?}"
+        );
     }
 }
 
@@ -226,6 +267,18 @@ mod tests {
         let command = NodeCommand::new("sh").arguments(["-c", "echo port in use >&2; exit 3"]);
         let error = command.start().unwrap_err();
         assert!(matches!(&error, LaunchError::Ended { output, .. } if output.contains("in use")));
+    }
+
+    #[test]
+    #[should_panic(expected = "a bug of its own")]
+    fn a_node_that_writes_of_a_bug_fails_the_test() {
+        let script = "echo listening on 127.0.0.1:1; echo UNKNOWN_SERVER_ERROR >&2; sleep 0.2";
+        let node = NodeCommand::new("sh")
+            .arguments(["-c", script])
+            .start()
+            .unwrap();
+        thread::park_timeout(Duration::from_millis(100));
+        drop(node);
     }
 
     #[test]

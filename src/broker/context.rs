@@ -89,6 +89,8 @@ impl Context {
             body(writer);
             if writer.has_unknown_server_error() {
                 self.broker.metrics.count_unknown_server_error();
+                let api = self.api;
+                tracing::error!(%api, version, "answered UNKNOWN_SERVER_ERROR: please report this as a bug");
             }
         });
         match encoded {

@@ -670,7 +670,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey {
         name: "socket.listen.backlog.size",
         kind: Kind::Int,
-        default: Some("50"),
+        default: Some("1024"),
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
         effect: Effect::Used,
@@ -679,7 +679,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey {
         name: "socket.receive.buffer.bytes",
         kind: Kind::Int,
-        default: Some("102400"),
+        default: Some("-1"),
         valid: Valid::Any,
         update: Update::ReadOnly,
         effect: Effect::Used,
@@ -697,7 +697,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
     ConfigKey {
         name: "socket.send.buffer.bytes",
         kind: Kind::Int,
-        default: Some("102400"),
+        default: Some("-1"),
         valid: Valid::Any,
         update: Update::ReadOnly,
         effect: Effect::Used,

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::buffer::{Budget, Pool};
+use super::by_ip::OfIp;
 use super::connection::{Connection, ConnectionLimits, Shared};
 use crate::broker::reply::Service;
 
@@ -32,7 +33,7 @@ pub(crate) struct CoreHandle {
 struct Dealt {
     socket: TcpStream,
     peer: SocketAddr,
-    count: Count,
+    count: (Count, OfIp),
 }
 
 /// One connection of a core, as long as it lives.
@@ -93,9 +94,9 @@ impl CoreHandle {
     }
 
     /// Hands a socket over; `false` if the core has too many waiting, and then it is closed.
-    pub(crate) fn deal(&self, socket: TcpStream, peer: SocketAddr) -> bool {
+    pub(super) fn deal(&self, socket: TcpStream, peer: SocketAddr, of_ip: OfIp) -> bool {
         self.connections.fetch_add(1, Ordering::AcqRel);
-        let count = Count(self.connections.clone());
+        let count = (Count(self.connections.clone()), of_ip);
         self.sockets
             .try_send(Dealt {
                 socket,

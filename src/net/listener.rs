@@ -1,7 +1,7 @@
 //! The listener: binds, accepts, and deals each connection to the core with the fewest.
 //!
 //! - No `SO_REUSEPORT`: a port in use is an error at start, not a second server.
-//! - Above `max.connections` a new connection is closed at once.
+//! - Above `max.connections`, of all clients or of one address, a new connection is closed at once.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,11 +14,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::Notify;
 
 use super::buffer::Budget;
+use super::by_ip::ByIp;
 use super::connection::ConnectionLimits;
 use super::core::{CoreConfig, CoreHandle, CoreStart};
 
-/// Connections that wait to be accepted.
-const BACKLOG: i32 = 1024;
 /// How long to wait when the process can't accept (no descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,6 +28,8 @@ pub struct ListenerConfig {
     pub core_count: usize,
     /// `max.connections`.
     pub connection_count_max: usize,
+    /// `max.connections.per.ip`.
+    pub connections_per_ip_max: usize,
     /// Bytes of requests in flight on all connections.
     pub in_flight_bytes: usize,
     /// What one connection may use.
@@ -53,6 +54,17 @@ pub enum StartError {
     Core(io::Error),
 }
 
+/// What the kernel keeps for a listener and its connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketOptions {
+    /// The most connections that wait to be accepted; the system's own limit if that is lower.
+    pub backlog: i32,
+    /// Bytes of a connection's send buffer; `None` lets the system adapt it.
+    pub send_buffer_size: Option<usize>,
+    /// Bytes of a connection's receive buffer; `None` lets the system adapt it.
+    pub receive_buffer_size: Option<usize>,
+}
+
 /// A bound socket: what fails at start fails here, before anything else is touched.
 #[derive(Debug)]
 pub struct Listener {
@@ -66,7 +78,11 @@ impl Listener {
     ///
     /// # Errors
     /// `StartError::Bind`; do not retry before the cause is gone.
-    pub fn bind(name: String, address: SocketAddr) -> Result<Self, StartError> {
+    pub fn bind(
+        name: String,
+        address: SocketAddr,
+        options: SocketOptions,
+    ) -> Result<Self, StartError> {
         let bind = || {
             let socket = Socket::new(
                 Domain::for_address(address),
@@ -75,8 +91,15 @@ impl Listener {
             )?;
             // Only for connections of an earlier process that linger in TIME_WAIT.
             socket.set_reuse_address(true)?;
+            // Connections take the sizes over; a receive buffer counts only if it is set before the handshake.
+            if let Some(size) = options.send_buffer_size {
+                socket.set_send_buffer_size(size)?;
+            }
+            if let Some(size) = options.receive_buffer_size {
+                socket.set_recv_buffer_size(size)?;
+            }
             socket.bind(&address.into())?;
-            socket.listen(BACKLOG)?;
+            socket.listen(options.backlog)?;
             let socket = TcpListener::from(socket);
             let address = socket.local_addr()?;
             Ok((socket, address))
@@ -145,6 +168,7 @@ impl Server {
             accepting: accepting.clone(),
             name: listener.name,
             connection_count_max: config.connection_count_max,
+            by_ip: ByIp::new(config.connections_per_ip_max),
             cores,
         };
         let acceptor = std::thread::Builder::new()
@@ -184,6 +208,7 @@ struct Dealer {
     accepting: Arc<AtomicBool>,
     name: String,
     connection_count_max: usize,
+    by_ip: Arc<ByIp>,
     cores: Vec<CoreHandle>,
 }
 
@@ -202,10 +227,14 @@ impl Dealer {
     }
 
     fn deal(&self, socket: std::net::TcpStream, peer: SocketAddr) {
+        let Some(of_ip) = self.by_ip.admit(peer.ip()) else {
+            tracing::warn!(listener = %self.name, %peer, "refused a connection: too many from this address");
+            return;
+        };
         let count: usize = self.cores.iter().map(CoreHandle::connection_count).sum();
         let fewest = self.cores.iter().min_by_key(|core| core.connection_count());
-        let is_dealt =
-            count < self.connection_count_max && fewest.is_some_and(|core| core.deal(socket, peer));
+        let is_dealt = count < self.connection_count_max
+            && fewest.is_some_and(|core| core.deal(socket, peer, of_ip));
         if !is_dealt {
             tracing::warn!(listener = %self.name, %peer, count, "refused a connection: too many");
         }

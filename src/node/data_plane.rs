@@ -133,6 +133,7 @@ fn listener_config(network: &NetworkConfig) -> ListenerConfig {
     ListenerConfig {
         core_count: network.cores.map_or_else(cpu_count, |count| count as usize),
         connection_count_max: network.connections_max as usize,
+        connections_per_ip_max: network.connections_per_ip_max as usize,
         in_flight_bytes,
         connection: ConnectionLimits {
             frame_bytes: network.request_size_max,

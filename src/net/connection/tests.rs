@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream as Client};
+use std::net::{Shutdown, SocketAddr, TcpStream as Client};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::broker::reply::{FileSlice, HeldFile};
-use crate::net::{CoreStart, Listener, ListenerConfig, Server};
+use crate::net::{CoreStart, Listener, ListenerConfig, Server, SocketOptions, StartError};
 use crate::wire::api::ApiKey;
 use crate::wire::reader::DecodeError;
 use crate::wire::records::ExternalRange;
@@ -130,6 +130,15 @@ fn limits() -> ConnectionLimits {
     }
 }
 
+fn bind(address: SocketAddr) -> Result<Listener, StartError> {
+    let options = SocketOptions {
+        backlog: 16,
+        send_buffer_size: Some(65_536),
+        receive_buffer_size: Some(65_536),
+    };
+    Listener::bind("TEST".to_owned(), address, options)
+}
+
 struct Node {
     server: Option<Server>,
     script: Arc<Script>,
@@ -144,12 +153,13 @@ impl Node {
         let config = ListenerConfig {
             core_count: 2,
             connection_count_max,
+            connections_per_ip_max: usize::MAX,
             in_flight_bytes: 4 << 20,
             connection,
             grace: Duration::from_secs(5),
         };
         let script = Arc::new(Script::default());
-        let listener = Listener::bind("TEST".to_owned(), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let server = Server::start(listener, &config, &Start(script.clone())).unwrap();
         Self {
             server: Some(server),
@@ -455,9 +465,9 @@ fn stopping_finishes_what_is_in_flight() {
 
 #[test]
 fn a_port_in_use_is_an_error_at_start() {
-    let first = Listener::bind("TEST".to_owned(), "127.0.0.1:0".parse().unwrap()).unwrap();
-    let second = Listener::bind("TEST".to_owned(), first.local_address());
-    assert!(matches!(second, Err(crate::net::StartError::Bind { .. })));
+    let first = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let second = bind(first.local_address());
+    assert!(matches!(second, Err(StartError::Bind { .. })));
 }
 
 /// The bytes of a file are sent as they are, below and above the size from which `sendfile` is used.
