@@ -200,9 +200,9 @@ impl Replica {
         self.post(Event::Tick);
     }
 
-    /// It is time for retention. A log that is not open is left alone.
+    /// It is time for retention. A log that is not open is opened if it has more than its active segment.
     pub fn retain(&self) {
-        if matches!(**self.view(), View::Led(_)) {
+        if matches!(**self.view(), View::Led(_) | View::Closed) {
             self.post(Event::Retain);
         }
     }

@@ -1,7 +1,7 @@
 //! What needs doing from time to time: retention, and forgetting producers that are gone.
 //!
 //! One task for all partitions, on the thread that also applies metadata, so that no core waits for
-//! it. Only logs that are open are looked at: an idle partition costs nothing.
+//! it. A log is opened for it only if retention may take something: an idle partition costs nothing.
 
 use std::time::Duration;
 

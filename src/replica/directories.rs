@@ -48,6 +48,13 @@ impl Directories {
         self.dirs.iter().find(|dir| dir.log(key).is_some())
     }
 
+    /// Whether the log has more than its active segment, as far as the journal knows.
+    pub(crate) fn holds_inactive_segments(&self, key: ReplicaKey) -> bool {
+        let key = log_key(key);
+        let state = self.dirs.iter().find_map(|dir| dir.log(key));
+        state.is_some_and(|state| state.active_base > state.log_start)
+    }
+
     fn place(&self, key: ReplicaKey, assigned: Option<DirectoryId>) -> Option<&Arc<LogDir>> {
         let is_assigned = |dir: &&Arc<LogDir>| Some(dir.id()) == assigned;
         self.holding(key)

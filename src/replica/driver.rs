@@ -237,6 +237,7 @@ impl Driver {
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),
             Event::Tick => self.decide(now, effect::Event::Tick),
+            Event::Retain if matches!(self.log, Log::Closed) => self.open_to_retain(),
             Event::Retain => self.decide(now, effect::Event::Retain),
             // No decision depends on it: what is forgotten was of no use any more.
             Event::ExpireProducers => {
@@ -407,6 +408,14 @@ impl Driver {
         let is_closed = matches!(self.log, Log::Closed | Log::Unavailable);
         if is_closed {
             self.start_opening();
+        }
+    }
+
+    /// Opens a log of which retention may take something; the next pass finds it open.
+    fn open_to_retain(&mut self) {
+        let key = self.replica.upgrade().map(|replica| replica.key());
+        if key.is_some_and(|key| self.directories.holds_inactive_segments(key)) {
+            self.open();
         }
     }
 

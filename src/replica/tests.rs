@@ -141,6 +141,10 @@ impl World {
     }
 
     fn lead(&self) {
+        self.follow_metadata(key(), Some(ME));
+    }
+
+    fn follow_metadata(&self, key: ReplicaKey, leader: Option<BrokerId>) {
         let partition = PartitionImage {
             replicas: vec![ME],
             directories: vec![self.dir.id()],
@@ -149,13 +153,13 @@ impl World {
             last_known_elr: Vec::new(),
             adding_replicas: Vec::new(),
             removing_replicas: Vec::new(),
-            leader: Some(ME),
+            leader,
             leader_epoch: LeaderEpoch::from(self.leader_epoch),
             partition_epoch: PartitionEpoch::ZERO,
             recovery_state: RecoveryState::Recovered,
         };
         self.replicas.apply(vec![PartitionChange {
-            key: key(),
+            key,
             topic: &Arc::from("t"),
             partition: &partition,
             config: &self.topic_config(),
@@ -300,6 +304,25 @@ fn a_log_is_opened_when_it_is_first_needed() {
     world.run_io();
     assert_eq!(world.heard(part), said("at 0 from 0"));
     assert_eq!(world.visible(), [(0, 0)]);
+}
+
+/// What was shown while nobody led is not shown any more once this broker does.
+#[test]
+fn a_partition_that_had_no_leader_is_served_when_it_has_one() {
+    let world = World::new(&[]);
+    let key = ReplicaKey {
+        partition: PartitionIndex::from_wire(1).unwrap(),
+        ..key()
+    };
+    world.follow_metadata(key, None);
+    let replica = world.replicas.find(key.topic, key.partition).unwrap();
+    replica.tick();
+    assert!(matches!(
+        **replica.view(),
+        View::Refused(request::Refusal::NotLeader)
+    ));
+    world.follow_metadata(key, Some(ME));
+    assert!(matches!(**replica.view(), View::Closed));
 }
 
 /// R7, R4: what was acknowledged is visible, under the leader's epoch and at dense offsets.
@@ -552,6 +575,50 @@ fn a_log_that_waits_for_its_scan_is_opened_after_it() {
         "{:?}",
         world.heard(part)
     );
+}
+
+/// Retention is not only for topics that somebody uses: what a restart left closed shrinks too.
+#[test]
+fn retention_opens_a_log_that_has_more_than_its_active_segment() {
+    let flags = [
+        ("log.segment.bytes", "1048576"),
+        ("log.retention.bytes", "1"),
+    ];
+    let again = |world: World| {
+        world.close();
+        let World {
+            disk,
+            dir,
+            replicas,
+            flags,
+            ..
+        } = world;
+        drop(replicas);
+        let dir = Arc::into_inner(dir).expect("nobody holds the directory any more");
+        dir.stop(3).unwrap();
+        World::on(disk, flags)
+    };
+    let world = World::opened(&flags);
+    world.produce_bytes(Acks::All, LONG, &batch(1, 10));
+    let world = again(world);
+    world.replica().retain();
+    world.run_io();
+    assert!(
+        matches!(**world.replica().view(), View::Closed),
+        "one segment stays"
+    );
+    world.replica().ask_open();
+    world.run_io();
+    for _ in 0..3 {
+        world.produce_bytes(Acks::All, LONG, &batch(1, 900_000));
+        world.run_io();
+    }
+    let world = again(world);
+    world.replica().retain();
+    world.run_io();
+    world.replica().retain();
+    world.run_io();
+    assert_eq!(world.led().log.log_start(), Offset::from(3_u32));
 }
 
 impl World {
