@@ -1,0 +1,126 @@
+//! Appending: neighbouring produces share one write.
+//!
+//! - Prepare each, write once, commit; a failed or short write fails the group, and no producer of it hears of
+//!   success.
+
+use bytes::BytesMut;
+use ottla_storage::log::{LeaderAppend, PartitionLog, PrepareError, Prepared};
+use ottla_storage::producer_state::AppendOrigin;
+use ottla_storage::time::MonoMillis;
+use ottla_storage::validate::{Arrival, Policy};
+use ottla_storage::{LeaderEpoch, Offset};
+
+use super::super::core::effect::{self, Acks, Ticket};
+use super::super::request::{Done, RequestError};
+use super::{Driver, Log, Turn};
+use crate::clock;
+
+/// A batch that is to be appended with its neighbours.
+#[derive(Debug)]
+pub(super) struct ToAppend {
+    pub(super) ticket: Ticket,
+    pub(super) acks: Acks,
+    pub(super) deadline: MonoMillis,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) batch: BytesMut,
+    pub(super) accepts_zstd: bool,
+    pub(super) result: Option<Result<Prepared, RequestError>>,
+}
+
+impl Driver {
+    /// Appends the produces that came one after the other, in as few writes as their bytes allow.
+    pub(super) fn append_group(&mut self, now: MonoMillis) {
+        let mut appends = std::mem::take(&mut self.turn.appends);
+        let mut start = 0;
+        while let Some(rest) = appends.get_mut(start..).filter(|rest| !rest.is_empty()) {
+            let Log::Open(log) = &mut self.log else { break };
+            let count = append_one_group(log, rest, &self.config.policy, &mut self.turn);
+            let log_start = log.log_start();
+            self.moved(now);
+            for append in rest.iter_mut().take(count) {
+                self.appended(now, append, log_start);
+            }
+            start += count;
+        }
+        debug_assert_eq!(start, appends.len(), "the core appends only to an open log");
+        appends.clear();
+        self.turn.appends = appends;
+    }
+
+    fn appended(&mut self, now: MonoMillis, append: &mut ToAppend, log_start: Offset) {
+        let (ticket, acks, deadline) = (append.ticket, append.acks, append.deadline);
+        let (at, log_append_time) = match append.result.take() {
+            Some(Ok(Prepared::Append {
+                at,
+                log_append_time,
+            })) => (at, log_append_time),
+            Some(Ok(Prepared::Duplicate { at })) => (at, None),
+            Some(Err(error)) => return self.turn.answers.push((ticket, Err(error))),
+            None => return,
+        };
+        if let Some(asked) = self.asked.get_mut(&ticket) {
+            let leader_epoch = append.leader_epoch;
+            let base_offset = at.base_offset;
+            asked.done = Some(Done {
+                base_offset,
+                log_append_time,
+                log_start,
+                leader_epoch,
+            });
+        }
+        let end = at.last_offset.next();
+        self.decide(
+            now,
+            effect::Event::Appended {
+                ticket,
+                acks,
+                deadline,
+                end,
+            },
+        );
+    }
+}
+
+/// Prepares as many batches from the front as one group takes, writes and commits them; how many.
+///
+/// Each that was taken has a result afterwards.
+fn append_one_group(
+    log: &mut PartitionLog,
+    appends: &mut [ToAppend],
+    policy: &Policy,
+    turn: &mut Turn,
+) -> usize {
+    let now = clock::wall();
+    let mut count = 0;
+    let mut group = log.begin();
+    for append in appends.iter_mut() {
+        let leader_append = LeaderAppend {
+            batch: &mut append.batch,
+            policy,
+            arrival: Arrival {
+                now,
+                accepts_zstd: append.accepts_zstd,
+            },
+            leader_epoch: append.leader_epoch,
+            origin: AppendOrigin::Client,
+        };
+        match log.prepare(&mut group, leader_append) {
+            Err(PrepareError::GroupFull) if count > 0 => break,
+            result => append.result = Some(result.map_err(RequestError::from)),
+        }
+        count += 1;
+    }
+    match log.write(&group) {
+        Ok(()) => turn.appended_bytes += log.commit(group).bytes,
+        Err(error) => {
+            drop(group);
+            for append in appends.iter_mut().take(count) {
+                // A duplicate may be one of a batch of this very group, so it fails as well.
+                if matches!(append.result, Some(Ok(_))) {
+                    append.result = Some(Err(RequestError::from(&error)));
+                }
+            }
+        }
+    }
+    count
+}
