@@ -234,9 +234,17 @@ fn producer_ids_are_unique_across_blocks() {
             transactional_id: Some(id.into()),
             ..InitProducerIdRequest::default()
         };
+        let named = |producer_id, producer_epoch| InitProducerIdRequest {
+            transactional_id: None,
+            producer_id,
+            producer_epoch,
+            ..InitProducerIdRequest::default()
+        };
         for (request, code) in [
             (transactional(""), ErrorCode::InvalidRequest),
             (transactional("t"), ErrorCode::UnsupportedVersion),
+            (named(7, -1), ErrorCode::InvalidRequest),
+            (named(-1, 7), ErrorCode::InvalidRequest),
         ] {
             let response = answered!(world, InitProducerId, 4, init_producer_id::handle, request);
             assert_eq!((response.error_code, response.producer_id), (code, -1));
