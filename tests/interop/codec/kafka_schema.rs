@@ -48,7 +48,6 @@ const NOT_SERVED: &[&str] = &[
     "Envelope",
     "ExpireDelegationToken",
     "FetchSnapshot",
-    "FindCoordinator",
     "GetTelemetrySubscriptions",
     "Heartbeat",
     "InitializeShareGroupState",
