@@ -9,7 +9,7 @@
 //!
 //! The layout is in docs/formats/indexes.md.
 
-mod active;
+mod list;
 mod offset;
 mod segment;
 mod time;

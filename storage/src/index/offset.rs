@@ -3,7 +3,7 @@
 //! An entry names the *last* offset of an indexed batch and the position of the batch's first byte,
 //! so the batch that holds a target begins at the floor entry's position or later.
 
-use super::active::{ActiveList, ListSnapshot};
+use super::list::{ActiveList, ListSnapshot};
 use super::{IndexError, partition_point, relative};
 use crate::cursor::Cursor;
 use crate::ids::Offset;

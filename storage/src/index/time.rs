@@ -3,7 +3,7 @@
 //! An entry (t, o) says that no batch up to offset o has a timestamp above t. The last slot of a
 //! file is kept for the entry that closes the segment.
 
-use super::active::{ActiveList, ListSnapshot};
+use super::list::{ActiveList, ListSnapshot};
 use super::{IndexError, partition_point, relative};
 use crate::cursor::Cursor;
 use crate::ids::Offset;
