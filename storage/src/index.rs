@@ -9,11 +9,17 @@
 //!
 //! The layout is in docs/formats/indexes.md.
 
+mod active;
+mod bytes;
+mod entry;
 mod list;
 mod offset;
 mod segment;
 mod time;
 
+pub use active::ActiveIndex;
+pub use bytes::IndexBytes;
+pub use list::ListSnapshot;
 pub use offset::{ActiveOffsetIndex, OffsetEntry, OffsetIndexBytes, OffsetIndexSnapshot};
 pub use segment::{IndexLimits, SegmentIndex, TimestampOffset};
 pub use time::{ActiveTimeIndex, TimeEntry, TimeIndexBytes, TimeIndexSnapshot};

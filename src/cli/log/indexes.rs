@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ottla_storage::Offset;
-use ottla_storage::index::{OffsetEntry, OffsetIndexBytes, TimeEntry, TimeIndexBytes};
+use ottla_storage::index::{OffsetIndexBytes, TimeIndexBytes};
 use serde::Serialize;
 
 use super::sink::{Line, Sink};
@@ -39,7 +39,7 @@ impl Line for TimeLine {
 }
 
 pub(super) fn offsets(base: Offset, bytes: &[u8], sink: &mut Sink) -> Result<()> {
-    let index = OffsetIndexBytes::new(base, written(bytes, OffsetEntry::SIZE));
+    let index = OffsetIndexBytes::new(base, written(bytes, OffsetIndexBytes::ENTRY_SIZE));
     for entry in (0..index.len()).map_while(|position| index.get(position)) {
         sink.line(&OffsetLine {
             offset: entry.offset.get(),
@@ -50,7 +50,7 @@ pub(super) fn offsets(base: Offset, bytes: &[u8], sink: &mut Sink) -> Result<()>
 }
 
 pub(super) fn times(base: Offset, bytes: &[u8], sink: &mut Sink) -> Result<()> {
-    let index = TimeIndexBytes::new(base, written(bytes, TimeEntry::SIZE));
+    let index = TimeIndexBytes::new(base, written(bytes, TimeIndexBytes::ENTRY_SIZE));
     for entry in (0..index.len()).map_while(|position| index.get(position)) {
         sink.line(&TimeLine {
             timestamp: entry.timestamp.as_millis(),

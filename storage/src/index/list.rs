@@ -113,29 +113,26 @@ impl<E: Copy> ActiveList<E> {
     }
 }
 
-/// What the list held at one moment.
-#[derive(Debug)]
-pub(super) struct ListSnapshot<E> {
+/// What the list held at one moment. Cheap to clone, shared with the writer.
+#[derive(Clone, Debug)]
+pub struct ListSnapshot<E> {
     cells: Arc<Cells<E>>,
     len: usize,
 }
 
-// Derived, this would ask for `E: Clone`.
-impl<E> Clone for ListSnapshot<E> {
-    fn clone(&self) -> Self {
-        Self {
-            cells: Arc::clone(&self.cells),
-            len: self.len,
-        }
-    }
-}
-
 impl<E: Copy> ListSnapshot<E> {
-    pub(super) const fn len(&self) -> usize {
+    /// How many entries it holds.
+    pub const fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<E> {
+    /// Whether it holds none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The entry at `index`.
+    pub fn get(&self, index: usize) -> Option<E> {
         if index < self.len {
             self.cells.get(index)
         } else {
