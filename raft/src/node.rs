@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) config: RaftConfig,
     pub(crate) engine: Engine,
     pub(crate) log: LogStore,
+    snapshots: Snapshots,
     contacts: Arc<Contacts>,
     progress: Progress,
     applied: watch::Receiver<Option<LogIndex>>,
@@ -88,7 +89,7 @@ impl Raft {
         })?;
         let snapshots = Snapshots::open(Arc::clone(&fs), dir.join("snapshots"), config.io)?;
         let coverage = snapshots.coverage();
-        let machine = Machine::open(Box::new(machine), snapshots)?;
+        let machine = Machine::open(Box::new(machine), snapshots.clone())?;
         let applied = machine.applied();
         let log = LogStore::open(&fs, dir.join("log"), &config, Some(coverage))?;
         let contacts = Arc::new(Contacts::default());
@@ -114,6 +115,7 @@ impl Raft {
             config,
             engine,
             log,
+            snapshots,
             contacts,
             progress,
             applied,
@@ -391,11 +393,13 @@ impl Raft {
         }
     }
 
-    /// Stops the node and makes what it knows durable. Later calls answer `Stopped`.
+    /// Stops the node and makes what it knows durable. Later calls answer `Stopped`, and the directory is not
+    /// touched any more.
     pub async fn shutdown(&self) {
         if let Err(error) = self.inner.engine.shutdown().await {
             tracing::warn!(%error, "the consensus engine did not stop cleanly");
         }
+        self.inner.snapshots.close().await;
         // An error was reported as fatal already; what was acknowledged is durable anyway.
         let _ = self.inner.log.flush().await;
     }

@@ -32,8 +32,15 @@ struct Inner {
     dir: PathBuf,
     io: IoMode,
     /// Held while a file is written: one writer at a time.
-    current: Mutex<Option<Current>>,
+    newest: Mutex<Newest>,
     coverage: watch::Sender<Coverage>,
+}
+
+#[derive(Debug, Default)]
+struct Newest {
+    current: Option<Current>,
+    /// Nothing is written any more: the directory may belong to the next start.
+    is_closed: bool,
 }
 
 /// How far the log is covered by a durable snapshot.
@@ -66,22 +73,30 @@ impl Snapshots {
             fs,
             dir,
             io,
-            current: Mutex::default(),
+            newest: Mutex::default(),
             coverage,
         };
         let current = inner.load()?;
         inner.cover(current.as_ref());
-        *inner.lock() = current;
+        inner.lock().current = current;
         Ok(Self(Arc::new(inner)))
     }
 
     pub(crate) fn current(&self) -> Option<Current> {
-        self.0.lock().clone()
+        self.0.lock().current.clone()
     }
 
     /// Changes when a snapshot has become durable, or could not.
     pub(crate) fn coverage(&self) -> watch::Receiver<Coverage> {
         self.0.coverage.subscribe()
+    }
+
+    /// Returns once no file is being written, and none will be.
+    pub(crate) async fn close(&self) {
+        let inner = Arc::clone(&self.0);
+        // The lock may be held for as long as a file takes.
+        let closed = tokio::task::spawn_blocking(move || inner.lock().is_closed = true);
+        drop(closed.await);
     }
 
     /// Makes a snapshot durable. An older one than the current is dropped.
@@ -109,8 +124,8 @@ impl Snapshots {
 }
 
 impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Current>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self) -> Result<Option<Current>, StartError> {
@@ -172,8 +187,12 @@ impl Inner {
     }
 
     fn save(&self, meta: SnapshotMeta, state: &[u8]) -> io::Result<()> {
-        let mut current = self.lock();
-        if current
+        let mut newest = self.lock();
+        if newest.is_closed {
+            return Err(io::Error::other("the node has stopped"));
+        }
+        if newest
+            .current
             .as_ref()
             .is_some_and(|old| old.meta.last_log_id > meta.last_log_id)
         {
@@ -199,7 +218,7 @@ impl Inner {
         };
         self.cover(Some(&new));
         let path = new.path.clone();
-        if let Some(old) = current.replace(new)
+        if let Some(old) = newest.current.replace(new)
             && old.path != path
         {
             self.fs.remove(&old.path)?;
