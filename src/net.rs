@@ -10,6 +10,7 @@ pub mod connection;
 mod core;
 mod listener;
 mod output;
+pub mod peer;
 mod sendfile;
 
 pub use connection::ConnectionLimits;

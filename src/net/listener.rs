@@ -125,13 +125,14 @@ impl Listener {
     }
 }
 
-/// A running listener and its cores.
+/// A running listener and its cores. Dropping it ends them as `stop` does, without waiting for them.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     accepting: Arc<AtomicBool>,
     stopping: Arc<Notify>,
-    acceptor: JoinHandle<Vec<CoreHandle>>,
+    /// Taken by `stop`.
+    acceptor: Option<JoinHandle<Vec<CoreHandle>>>,
 }
 
 impl Server {
@@ -179,7 +180,7 @@ impl Server {
             address,
             accepting,
             stopping,
-            acceptor,
+            acceptor: Some(acceptor),
         })
     }
 
@@ -191,14 +192,31 @@ impl Server {
     /// Stops accepting, lets requests in flight finish within the grace, and ends the threads.
     ///
     /// Requests that wait for something to happen must be woken by the service before this.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
+        let Some(acceptor) = self.acceptor.take() else {
+            return;
+        };
+        self.refuse();
+        let cores = acceptor.join().unwrap_or_default();
+        self.stopping.notify_waiters();
+        cores.into_iter().for_each(CoreHandle::join);
+    }
+
+    /// Accepts no more.
+    fn refuse(&self) {
         self.accepting.store(false, Ordering::Release);
         // The acceptor sits in `accept`: a connection of our own brings it back.
         let wake = std::net::TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
         drop(wake);
-        let cores = self.acceptor.join().unwrap_or_default();
-        self.stopping.notify_waiters();
-        cores.into_iter().for_each(CoreHandle::join);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.acceptor.is_some() {
+            self.refuse();
+            self.stopping.notify_waiters();
+        }
     }
 }
 
