@@ -10,6 +10,7 @@ pub mod controller;
 pub mod metadata;
 pub mod net;
 pub mod node;
+pub mod quorum;
 pub mod replica;
 pub mod telemetry;
 pub mod wire;

@@ -18,6 +18,7 @@ use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
 use crate::controller::JoinError;
 use crate::metadata::Publisher;
 use crate::net::{Listener, SocketOptions};
+use crate::quorum::QuorumError;
 use crate::replica::{ReplicaMap, Replicas};
 
 mod data_plane;
@@ -27,6 +28,9 @@ mod quorum;
 use data_plane::DataPlane;
 use directories::Directories;
 use quorum::QuorumThread;
+
+/// Connections of other nodes that wait to be accepted: few, so this never matters.
+const QUORUM_BACKLOG: i32 = 128;
 
 /// The disks that a node works on: the real ones, or those of a test.
 #[derive(Clone, Debug)]
@@ -79,9 +83,6 @@ pub enum StartError {
     /// A data directory.
     #[error(transparent)]
     Directory(#[from] ottla_storage::log_dir::StartError),
-    /// Whose data directory it is.
-    #[error(transparent)]
-    Identity(#[from] ottla_storage::log_dir::IdentityError),
     /// Cluster ids that can't be.
     #[error(
         "the cluster id {id:?} of {dir} is not 22 characters of base64: restore meta.properties"
@@ -92,15 +93,9 @@ pub enum StartError {
         /// What it says.
         id: String,
     },
-    /// The quorum's log.
-    #[error("start the metadata quorum: {0}")]
-    Quorum(#[from] ottla_raft::StartError),
-    /// The quorum was begun by others.
-    #[error("begin the metadata quorum: {0}")]
-    Initialize(#[from] ottla_raft::InitializeError),
-    /// The quorum stopped while the node started.
-    #[error("the metadata quorum stopped: {0}")]
-    Fatal(#[from] ottla_raft::Fatal),
+    /// The metadata quorum.
+    #[error(transparent)]
+    Quorum(#[from] QuorumError),
     /// The controller does not let this broker in.
     #[error("join the cluster: {0}")]
     Join(#[from] JoinError),
@@ -144,20 +139,28 @@ impl Node {
             });
         }
         let listeners = bind(&config)?;
+        let quorum_listener = bind_quorum(&config)?;
         let endpoints = advertised(&config, &listeners);
         let (ending, endings) = sync_channel(8);
         let map = Arc::new(ReplicaMap::default());
         let directories = Directories::start(&config, &disks.storage, &map)?;
         let publisher = Publisher::default();
-        let quorum =
-            QuorumThread::start(&config, disks, &directories, &publisher, endpoints, ending)?;
+        let quorum = QuorumThread::start(
+            &config,
+            disks,
+            &directories,
+            &publisher,
+            endpoints,
+            quorum_listener,
+            ending,
+        )?;
         let replicas = Arc::new(Replicas::new(
             config.node_id,
             map,
             directories.all(),
             config.storage.clone(),
         ));
-        let admin = quorum.admin(directories.cluster_id());
+        let admin = quorum.admin();
         let broker = Arc::new(Broker::new(config.clone(), publisher, admin, replicas));
         let address = listeners
             .first()
@@ -225,17 +228,33 @@ fn bind_one(listener: &ListenerConfig, options: SocketOptions) -> Result<Listene
     } else {
         listener.host.as_str()
     };
+    let address = resolve(host, listener.port, || listener.to_string())?;
+    Ok(Listener::bind(listener.name.clone(), address, options)?)
+}
+
+/// The listener of the quorum: at the address that `--peers` gives for this node.
+fn bind_quorum(config: &NodeConfig) -> Result<Option<Listener>, StartError> {
+    let own = config.peers.iter().find(|peer| peer.id == config.node_id);
+    let Some(own) = own else { return Ok(None) };
+    let address = resolve(&own.host, own.port, || {
+        format!("--peers {}@{}:{}", own.id, own.host, own.port)
+    })?;
+    let options = SocketOptions {
+        backlog: QUORUM_BACKLOG,
+        ..SocketOptions::default()
+    };
+    Ok(Some(Listener::bind("QUORUM".to_owned(), address, options)?))
+}
+
+fn resolve(host: &str, port: u16, named: impl Fn() -> String) -> Result<SocketAddr, StartError> {
     let unresolved = |source| StartError::Resolve {
-        listener: listener.to_string(),
+        listener: named(),
         source,
     };
-    let mut addresses = (host, listener.port)
-        .to_socket_addrs()
-        .map_err(unresolved)?;
-    let address = addresses
+    let mut addresses = (host, port).to_socket_addrs().map_err(unresolved)?;
+    addresses
         .next()
-        .ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
-    Ok(Listener::bind(listener.name.clone(), address, options)?)
+        .ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))
 }
 
 /// What clients are told, now that every listener has its port.

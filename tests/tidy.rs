@@ -32,9 +32,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["wire", "broker", "config", "clock"]),
+    ("quorum", &["wire", "net", "broker", "metadata", "config"]),
     (
         "node",
         &[
+            "quorum",
             "net",
             "broker",
             "replica",
@@ -47,7 +49,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["wire", "config", "node", "clock", "metadata", "telemetry"],
+        &[
+            "wire",
+            "net",
+            "config",
+            "node",
+            "clock",
+            "metadata",
+            "telemetry",
+        ],
     ),
 ];
 
@@ -62,6 +72,9 @@ const PURE: &[&str] = &[
     "src/controller/command.rs",
     "src/controller/decide",
     "src/replica/core",
+    "src/quorum/bootstrap.rs",
+    "src/quorum/hello.rs",
+    "src/quorum/members.rs",
     "storage/src/batch",
     "storage/src/producer_state",
     "storage/src/epoch_cache.rs",

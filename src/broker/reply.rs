@@ -120,6 +120,9 @@ pub enum CloseReason {
         /// Why it could not be written.
         source: EncodeError,
     },
+    /// The same, among nodes.
+    #[error("answer to another node: {0}")]
+    Answer(EncodeError),
 }
 
 /// What answers the frames of a connection.

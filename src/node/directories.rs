@@ -1,9 +1,9 @@
 //! The data directories of this node, and the cluster that they belong to.
 //!
-//! - All directories are of one cluster; a node without one begins its own, and the id is on disk before anything
-//!   is served.
+//! - All directories are of one cluster, and its id is on disk before anything is served.
 //! - The first directory also holds the quorum's log: its identity vouches for the vote.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::StartError;
 use crate::clock;
 use crate::config::NodeConfig;
 use crate::metadata::BrokerEpoch;
+use crate::quorum::ClusterIdentity;
 use crate::replica::replicas::ReplicaMap;
 
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub(super) struct Directories {
     dirs: Vec<Arc<LogDir>>,
     /// The one that holds the quorum's log.
     metadata: Arc<LogDir>,
-    cluster_id: String,
-    cluster: Uuid,
+    /// What a new cluster is to be called.
+    wanted: Option<Uuid>,
 }
 
 impl Directories {
@@ -76,15 +77,14 @@ impl Directories {
             .cloned();
         let dir = config.metadata_dir.clone();
         let metadata = metadata.ok_or(StartError::MetadataDir { dir })?;
-        let (cluster_id, cluster) = cluster_of(&dirs, config.values.cluster_id())?;
-        for dir in &dirs {
-            dir.bind_to_cluster(&cluster_id)?;
-        }
+        let wanted = config
+            .values
+            .cluster_id()
+            .map(|id| parse("the environment", id));
         Ok(Self {
             dirs,
             metadata,
-            cluster_id,
-            cluster,
+            wanted: wanted.transpose()?,
         })
     }
 
@@ -96,14 +96,18 @@ impl Directories {
         &self.metadata
     }
 
-    /// The cluster's id as clients see it.
-    pub(super) fn cluster_id(&self) -> String {
-        self.cluster_id.clone()
-    }
-
-    /// The same as 16 bytes.
-    pub(super) fn cluster(&self) -> Uuid {
-        self.cluster
+    /// What the disks know of their cluster.
+    pub(super) fn identity(&self) -> Result<DiskIdentity, StartError> {
+        let known = self
+            .dirs
+            .iter()
+            .find_map(|dir| Some((dir.path(), dir.cluster_id()?)));
+        let cluster = known.map(|(dir, id)| parse(&dir.display().to_string(), &id));
+        Ok(DiskIdentity {
+            dirs: self.dirs.clone(),
+            cluster: cluster.transpose()?,
+            wanted: self.wanted,
+        })
     }
 
     /// The broker epoch that a clean stop of every directory left behind: the proof that nothing was lost since.
@@ -135,29 +139,51 @@ impl Directories {
     }
 }
 
-/// The id that the directories know, or the one that is asked for, or a new one.
-fn cluster_of(dirs: &[Arc<LogDir>], wanted: Option<&str>) -> Result<(String, Uuid), StartError> {
-    let known = dirs
-        .iter()
-        .find_map(|dir| Some((dir.path(), dir.cluster_id()?)));
-    let (dir, id) = match (known, wanted) {
-        (Some((dir, id)), _) => (dir.to_owned(), id),
-        (None, Some(id)) => (PathBuf::from("the environment"), id.to_owned()),
-        (None, None) => return Ok(new_cluster()),
-    };
-    match id.parse::<LogId>() {
-        Ok(parsed) => Ok((id, parsed.uuid())),
-        Err(_) => Err(StartError::ClusterId { dir, id }),
+/// The cluster of the directories: of all of them, once it is bound.
+#[derive(Debug)]
+pub(super) struct DiskIdentity {
+    dirs: Vec<Arc<LogDir>>,
+    cluster: Option<Uuid>,
+    wanted: Option<Uuid>,
+}
+
+impl ClusterIdentity for DiskIdentity {
+    fn cluster(&self) -> Option<Uuid> {
+        self.cluster
+    }
+
+    fn new_cluster(&self) -> Uuid {
+        self.wanted.unwrap_or_else(new_cluster)
+    }
+
+    fn bind(&self, cluster: Uuid) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let id = cluster_id(cluster);
+        for dir in &self.dirs {
+            dir.bind_to_cluster(&id)?;
+        }
+        Ok(())
     }
 }
 
-fn new_cluster() -> (String, Uuid) {
+/// A cluster's id as clients see it.
+pub(super) fn cluster_id(cluster: Uuid) -> String {
+    LogId::new(cluster).to_string()
+}
+
+fn parse(dir: &str, id: &str) -> Result<Uuid, StartError> {
+    let parsed = id.parse::<LogId>().map_err(|_| StartError::ClusterId {
+        dir: dir.into(),
+        id: id.to_owned(),
+    })?;
+    Ok(parsed.uuid())
+}
+
+fn new_cluster() -> Uuid {
     // Kafka's ids never begin with a dash, so that they can stand on a command line.
     loop {
         let cluster = Uuid::new_v4();
-        let id = LogId::new(cluster).to_string();
-        if !id.starts_with('-') {
-            return (id, cluster);
+        if !cluster_id(cluster).starts_with('-') {
+            return cluster;
         }
     }
 }

@@ -4,24 +4,18 @@
 //!   an election.
 //! - A fatal error of the quorum, or an entry that can't be applied, ends the node: going on would be another history.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use ottla_raft::{
-    CallClass, CallFuture, ClusterId, DirectoryId, Member, NodeId, Peer, Raft, RaftConfig,
-    Transport, TransportError,
-};
+use ottla_raft::Raft;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
-use super::directories::Directories;
+use super::directories::{Directories, cluster_id};
 use super::{Disks, Ending, Endings, StartError};
 use crate::broker::admin::Admin;
 use crate::config::{Endpoint, NodeConfig, SecurityProtocol};
@@ -33,6 +27,8 @@ use crate::controller::{
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::{EndpointRecord, FEATURE_MAX, FEATURE_MIN};
 use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, Publisher};
+use crate::net::Listener;
+use crate::quorum::{QuorumConfig, QuorumMember};
 
 /// Where the quorum's log lies in the metadata directory.
 const DIRECTORY: &str = "raft";
@@ -40,6 +36,7 @@ const DIRECTORY: &str = "raft";
 /// What the rest of the node asks.
 #[derive(Clone, Debug)]
 struct Handles {
+    cluster: Uuid,
     controller: ControllerHandle,
     raft: Raft,
     broker_epoch: BrokerEpoch,
@@ -57,10 +54,8 @@ pub(super) struct QuorumThread {
 
 /// What the thread is started with.
 struct Setup {
-    raft: RaftConfig,
-    directory: PathBuf,
-    disk: Arc<dyn ottla_raft::fs::Fs>,
-    member: Member,
+    quorum: QuorumConfig,
+    listener: Option<Listener>,
     settings: Settings,
     publisher: Publisher,
     registration: RegisterBroker,
@@ -75,9 +70,25 @@ impl QuorumThread {
         directories: &Directories,
         publisher: &Publisher,
         endpoints: Vec<Endpoint>,
+        listener: Option<Listener>,
         endings: Endings,
     ) -> Result<Self, StartError> {
-        let setup = Setup::new(config, disks, directories, publisher, endpoints, endings);
+        let quorum = QuorumConfig {
+            node: config.node_id,
+            directory: directories.metadata().id().uuid(),
+            peers: config.peers.clone(),
+            log_dir: directories.metadata().path().join(DIRECTORY),
+            disk: disks.raft.clone(),
+            identity: Arc::new(directories.identity()?),
+        };
+        let setup = Setup {
+            quorum,
+            listener,
+            settings: Settings::new(config),
+            publisher: publisher.clone(),
+            registration: registration(config, endpoints, directories),
+            endings,
+        };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -105,7 +116,8 @@ impl QuorumThread {
     }
 
     /// What admin requests need of the quorum.
-    pub(super) fn admin(&self, cluster_id: String) -> Admin {
+    pub(super) fn admin(&self) -> Admin {
+        let cluster_id = cluster_id(self.handles.cluster);
         let view = Arc::new(RaftView(self.handles.raft.clone()));
         Admin::new(cluster_id.into(), self.handles.controller.clone(), view)
     }
@@ -134,38 +146,6 @@ impl QuorumThread {
         let _ = self.stop.send(());
         if self.thread.join().is_err() {
             tracing::error!("the metadata thread panicked");
-        }
-    }
-}
-
-impl Setup {
-    fn new(
-        config: &NodeConfig,
-        disks: &Disks,
-        directories: &Directories,
-        publisher: &Publisher,
-        endpoints: Vec<Endpoint>,
-        endings: Endings,
-    ) -> Self {
-        let directory_id = DirectoryId(*directories.metadata().id().uuid().as_bytes());
-        let node = NodeId(u64::from(config.node_id.get().unsigned_abs()));
-        let cluster = ClusterId(*directories.cluster().as_bytes());
-        let address = config
-            .peers
-            .first()
-            .map(|peer| format!("{}:{}", peer.host, peer.port));
-        Self {
-            raft: RaftConfig::new(cluster, node, directory_id),
-            directory: directories.metadata().path().join(DIRECTORY),
-            disk: disks.raft.clone(),
-            member: Member {
-                directory: directory_id,
-                address: address.unwrap_or_default(),
-            },
-            settings: Settings::new(config),
-            publisher: publisher.clone(),
-            registration: registration(config, endpoints, directories),
-            endings,
         }
     }
 }
@@ -215,48 +195,43 @@ fn run(
     local.block_on(runtime, async {
         let endings = setup.endings.clone();
         match start(setup).await {
-            Ok(handles) => {
-                let raft = handles.raft.clone();
-                tokio::task::spawn_local(tell_of_endings(raft.clone(), endings));
+            Ok((handles, member)) => {
+                tokio::task::spawn_local(tell_of_endings(member.raft.clone(), endings));
                 started(Ok(handles));
                 let _ = stopped.await;
-                raft.shutdown().await;
+                member.stop().await;
             }
             Err(error) => started(Err(error)),
         }
     });
 }
 
-async fn start(setup: Setup) -> Result<Handles, StartError> {
+async fn start(setup: Setup) -> Result<(Handles, QuorumMember), StartError> {
     let Setup {
-        raft,
-        directory,
-        disk,
-        member,
+        quorum,
+        listener,
         settings,
         publisher,
         registration,
         endings,
     } = setup;
-    let node = raft.node;
     let on_fatal = Box::new(move |error: &crate::controller::machine::MachineError| {
         let _ = endings.try_send(Ending::Fatal(error.to_string()));
     });
     let machine = MetadataMachine::new(publisher.clone(), on_fatal);
-    let raft = Raft::start(raft, disk, directory, Arc::new(NoPeers), machine).await?;
-    if !raft.is_initialized().await? {
-        raft.initialize(BTreeMap::from([(node, member)])).await?;
-    }
+    let member = QuorumMember::start(quorum, listener, machine).await?;
     let (controller, requests) = queues();
-    let quorum = RaftQuorum::new(raft.clone());
+    let quorum = RaftQuorum::new(member.raft.clone());
     let driver = Driver::new(registration.broker, settings, quorum, publisher, requests);
     tokio::task::spawn_local(driver.run());
     let broker_epoch = register(&controller, &registration).await?;
-    Ok(Handles {
+    let handles = Handles {
+        cluster: member.cluster,
         controller,
-        raft,
+        raft: member.raft.clone(),
         broker_epoch,
-    })
+    };
+    Ok((handles, member))
 }
 
 /// Waits for the first reason to end.
@@ -273,20 +248,4 @@ async fn tell_of_endings(raft: Raft, endings: Endings) {
         (Err(error), _) | (_, Err(error)) => Ending::Fatal(format!("listen for signals: {error}")),
     };
     let _ = endings.try_send(ending);
-}
-
-/// The network of a quorum of one.
-struct NoPeers;
-
-impl Transport for NoPeers {
-    fn call<'a>(
-        &'a self,
-        peer: &'a Peer,
-        _class: CallClass,
-        _request: Vec<u8>,
-        _timeout: Duration,
-    ) -> CallFuture<'a> {
-        let reason = format!("node {} is not a member of this quorum of one", peer.id);
-        Box::pin(async move { Err(TransportError::Unreachable(reason.into())) })
-    }
 }

@@ -10,6 +10,7 @@ pub mod error_code;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod private;
 pub mod reader;
 pub mod records;
 pub mod writer;

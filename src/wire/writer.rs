@@ -224,6 +224,11 @@ impl Writer {
         self.buffer.put_slice(value.unwrap_or_default().as_bytes());
     }
 
+    /// Bytes as they are, without a length.
+    pub fn raw(&mut self, value: &[u8]) {
+        self.buffer.put_slice(value);
+    }
+
     pub fn bytes(&mut self, value: &[u8]) {
         self.nullable_bytes(false, Some(value));
     }

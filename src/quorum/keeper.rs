@@ -1,0 +1,67 @@
+//! While this node leads, keeps the membership in step with the disks that answer.
+
+use std::time::Duration;
+
+use ottla_raft::{MembershipError, Metrics, Raft};
+
+use super::members::{self, Change, Seen};
+use super::transport::Address;
+use super::{Asking, node_id};
+
+/// How often the leader looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs for as long as the node does.
+pub(super) async fn run(raft: Raft, asking: Asking) {
+    // Nobody to ask: nobody can come or change.
+    if asking.peers.len() < 2 {
+        return;
+    }
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let metrics = raft.metrics();
+        if metrics.leader != Some(metrics.node) {
+            continue;
+        }
+        let seen = asking.look().await;
+        let Some(change) = members::next_change(&metrics, &seen) else {
+            continue;
+        };
+        tracing::info!("{}", members::describe(&change, &metrics.voters));
+        if let Err(error) = make(&raft, &metrics, change).await {
+            tracing::warn!(%error, "the quorum's membership was not changed, and will be looked at again");
+        }
+    }
+}
+
+async fn make(raft: &Raft, metrics: &Metrics, change: Change) -> Result<(), MembershipError> {
+    match change {
+        Change::AddLearner(Seen { node, member }) => raft.add_learner(node, member).await?,
+        Change::RemoveLearner(node) => raft.remove_learner(node).await?,
+        Change::Voters(voters) => {
+            let is_led_by = voters.contains(&metrics.node);
+            debug_assert!(is_led_by, "a leader never withdraws its own vote");
+            raft.change_voters(voters).await?
+        }
+    };
+    Ok(())
+}
+
+impl Asking {
+    /// The peers of this cluster that answer, each with the disk that it has now.
+    async fn look(&self) -> Vec<Seen> {
+        let answers = self.ask_all().await;
+        let cluster = self.doors.hello().cluster;
+        let ours = answers
+            .into_iter()
+            .filter(|(peer, hello)| hello.cluster == cluster && hello.node == *peer);
+        let seen = ours.filter_map(|(peer, hello)| {
+            let named = self.peers.iter().find(|named| named.id == peer)?;
+            Some(Seen {
+                node: node_id(peer),
+                member: members::member(hello.directory, Address(named).to_string()),
+            })
+        });
+        seen.collect()
+    }
+}

@@ -1,0 +1,111 @@
+//! What other nodes of the quorum ask this one.
+//!
+//! - Before this node has found its cluster it answers `Hello` and nothing else: a call of the quorum is answered
+//!   with no bytes, which no caller takes for a vote or an acknowledgement.
+//! - Identities are checked by the quorum itself, before a call has any effect.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::BytesMut;
+use ottla_raft::Raft;
+use uuid::Uuid;
+
+use super::hello::Hello;
+use crate::broker::reply::{CloseReason, Reply, Response, Service};
+use crate::net::CoreStart;
+use crate::wire::private::{PrivateApi, PrivateRequest, encode_answer};
+
+/// What the connections answer from; shared with whoever starts the quorum.
+#[derive(Clone)]
+pub(super) struct Doors(Arc<Inner>);
+
+struct Inner {
+    hello: Mutex<Hello>,
+    raft: OnceLock<Raft>,
+}
+
+impl Doors {
+    /// Doors behind which there is no quorum yet.
+    pub(super) fn new(hello: Hello) -> Self {
+        Self(Arc::new(Inner {
+            hello: Mutex::new(hello),
+            raft: OnceLock::new(),
+        }))
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        *self.0.hello.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The disk belongs to a cluster from now on.
+    pub(super) fn set_cluster(&self, cluster: Uuid) {
+        let mut hello = self.0.hello.lock().unwrap_or_else(PoisonError::into_inner);
+        hello.cluster = Some(cluster);
+    }
+
+    /// Lets the calls of the quorum in.
+    pub(super) fn open(&self, raft: Raft) {
+        let _ = self.0.raft.set(raft);
+    }
+}
+
+impl Doors {
+    /// What this node says of itself now.
+    async fn introduce(&self) -> Vec<u8> {
+        let is_initialized = match self.0.raft.get() {
+            // A quorum that has stopped will be known again after a restart.
+            Some(raft) => raft.is_initialized().await.unwrap_or_default(),
+            None => false,
+        };
+        let hello = Hello {
+            is_initialized,
+            ..self.hello()
+        };
+        hello.encode()
+    }
+}
+
+impl Service for Doors {
+    fn start(&self, frame: BytesMut) -> Reply {
+        let request = match PrivateRequest::decode(&frame) {
+            Ok(request) => request,
+            Err(error) => return Reply::Close(error.into()),
+        };
+        let correlation_id = request.correlation_id;
+        match request.api {
+            PrivateApi::Hello => {
+                let doors = self.clone();
+                Reply::held(async move { answer(correlation_id, &doors.introduce().await) })
+            }
+            PrivateApi::Consensus | PrivateApi::Snapshot => {
+                let Some(raft) = self.0.raft.get().cloned() else {
+                    return answer(correlation_id, b"");
+                };
+                let start = frame.len() - request.body.len();
+                Reply::held(async move {
+                    let body = frame.get(start..).unwrap_or_default();
+                    answer(correlation_id, &raft.handle(body).await)
+                })
+            }
+        }
+    }
+}
+
+fn answer(correlation_id: i32, body: &[u8]) -> Reply {
+    match encode_answer(correlation_id, body) {
+        Ok(segments) => Reply::Ready(Response {
+            segments,
+            files: Vec::new(),
+        }),
+        Err(error) => Reply::Close(CloseReason::Answer(error)),
+    }
+}
+
+impl CoreStart for Doors {
+    type Service = Self;
+
+    fn start(self, _core: usize) -> Box<dyn Fn(SocketAddr) -> Self> {
+        Box::new(move |_| self.clone())
+    }
+}

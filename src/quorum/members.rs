@@ -1,0 +1,226 @@
+//! Who should be a member: the leader compares the membership with the disks that answer. Pure.
+//!
+//! - A voter is a node *with its directory*. A disk that was replaced is another voter: the old one leaves, the new one
+//!   comes as a learner, catches up, and is promoted (decision 7).
+//! - One step at a time, and a voter leaves only while a majority of all voters, without it, answers: else the
+//!   change could not be committed, and would stop everything that comes after it.
+//! - The stored membership wins: nobody leaves because `--peers` does not name it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ottla_raft::{DirectoryId, LogIndex, Member, Metrics, NodeId};
+
+/// A member that has not answered for this long does not count as healthy.
+const HEALTHY: Duration = Duration::from_secs(1);
+/// A learner that is this close to the end of the log is promoted: the rest comes with the next appends.
+const NEAR: u64 = 100;
+
+/// A node that answered, with the disk that it has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Who.
+    pub(super) node: NodeId,
+    /// Its directory, and where it listens.
+    pub(super) member: Member,
+}
+
+/// The next change of the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A node follows without a vote.
+    AddLearner(Seen),
+    /// A learner's disk was replaced: it leaves, to come again.
+    RemoveLearner(NodeId),
+    /// These vote from now on.
+    Voters(BTreeSet<NodeId>),
+}
+
+/// The next step, if one is due. `metrics` are those of the leader, `seen` the nodes of its cluster that answer.
+pub(super) fn next_change(metrics: &Metrics, seen: &[Seen]) -> Option<Change> {
+    seen.iter().find_map(|seen| change_for(metrics, seen))
+}
+
+fn change_for(metrics: &Metrics, seen: &Seen) -> Option<Change> {
+    let node = seen.node;
+    let has_same_disk = |known: &Member| known.directory == seen.member.directory;
+    if let Some(voter) = metrics.voters.get(&node) {
+        let is_replaced = !has_same_disk(voter) && node != metrics.node;
+        return (is_replaced && can_do_without(metrics, node)).then(|| {
+            let others = metrics.voters.keys().filter(|voter| **voter != node);
+            Change::Voters(others.copied().collect())
+        });
+    }
+    match metrics.observers.get(&node) {
+        None => Some(Change::AddLearner(seen.clone())),
+        Some(learner) if !has_same_disk(learner) => Some(Change::RemoveLearner(node)),
+        Some(_) => is_near(metrics, node).then(|| {
+            let voters = metrics.voters.keys().copied();
+            Change::Voters(voters.chain([node]).collect())
+        }),
+    }
+}
+
+/// Whether a majority of the voters is healthy without this one.
+fn can_do_without(metrics: &Metrics, node: NodeId) -> bool {
+    let healthy = metrics.voters.keys().filter(|voter| {
+        let replica = metrics.replicas.get(voter);
+        let since = replica.and_then(|replica| replica.since_answer);
+        **voter != node && since.is_some_and(|since| since < HEALTHY)
+    });
+    healthy.count() > metrics.voters.len() / 2
+}
+
+fn is_near(metrics: &Metrics, node: NodeId) -> bool {
+    let end = metrics
+        .replicas
+        .get(&node)
+        .and_then(|replica| replica.log_end);
+    end.is_some_and(|LogIndex(end)| end.saturating_add(NEAR) >= metrics.log_end.0)
+}
+
+/// A member as the quorum keeps it.
+pub(super) fn member(directory: uuid::Uuid, address: String) -> Member {
+    Member {
+        directory: DirectoryId(*directory.as_bytes()),
+        address,
+    }
+}
+
+/// What to say of a change, for the log.
+pub(super) fn describe(change: &Change, voters: &BTreeMap<NodeId, Member>) -> String {
+    match change {
+        Change::AddLearner(seen) => format!("node {} begins to follow the quorum", seen.node),
+        Change::RemoveLearner(node) => {
+            format!("node {node} has another disk: it starts to follow anew")
+        }
+        Change::Voters(after) => {
+            let joins = after.iter().find(|node| !voters.contains_key(node));
+            let leaves = voters.keys().find(|node| !after.contains(node));
+            match (joins, leaves) {
+                (Some(node), _) => format!("node {node} has caught up and becomes a voter"),
+                (None, Some(node)) => {
+                    format!("node {node} has another disk: its old vote is withdrawn")
+                }
+                (None, None) => "the voters stay as they are".to_owned(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_raft::{Replica, Term};
+
+    use super::*;
+
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+
+    fn disk(number: u8) -> Member {
+        Member {
+            directory: DirectoryId([number; 16]),
+            address: format!("h{number}:9093"),
+        }
+    }
+
+    fn seen(node: u64, number: u8) -> Seen {
+        Seen {
+            node: NodeId(node),
+            member: disk(number),
+        }
+    }
+
+    /// Node 1 leads voters 1 to `count`, each on the disk of its number, all healthy and caught up.
+    fn leader_of(count: u8) -> Metrics {
+        let nodes = || (1..=count).map(|node| NodeId(u64::from(node)));
+        let replica = Replica {
+            log_end: Some(LogIndex(1000)),
+            since_answer: NOW,
+            since_caught_up: NOW,
+        };
+        Metrics {
+            node: NodeId(1),
+            term: Term(1),
+            leader: Some(NodeId(1)),
+            log_end: LogIndex(1000),
+            high_watermark: LogIndex(1000),
+            applied: Some(LogIndex(999)),
+            snapshot: None,
+            purged: None,
+            voters: nodes().zip((1..=count).map(disk)).collect(),
+            observers: BTreeMap::new(),
+            replicas: nodes().map(|node| (node, replica)).collect(),
+            is_disk_full: false,
+        }
+    }
+
+    fn silence(metrics: &mut Metrics, node: u64) {
+        let replica = metrics.replicas.get_mut(&NodeId(node)).unwrap();
+        replica.since_answer = Some(HEALTHY);
+    }
+
+    fn voters(nodes: &[u64]) -> Change {
+        Change::Voters(nodes.iter().copied().map(NodeId).collect())
+    }
+
+    #[test]
+    fn nothing_changes_while_everybody_is_who_it_was() {
+        let all = [seen(1, 1), seen(2, 2), seen(3, 3)];
+        assert_eq!(next_change(&leader_of(3), &all), None);
+        // Nor because somebody does not answer.
+        assert_eq!(next_change(&leader_of(3), &all[..1]), None);
+    }
+
+    #[test]
+    fn a_replaced_disk_leaves_follows_catches_up_and_votes_again() {
+        let wiped = [seen(3, 9)];
+        let mut metrics = leader_of(3);
+        silence(&mut metrics, 3);
+        assert_eq!(next_change(&metrics, &wiped), Some(voters(&[1, 2])));
+        metrics.voters.remove(&NodeId(3));
+        metrics.replicas.remove(&NodeId(3));
+        let add = Some(Change::AddLearner(wiped[0].clone()));
+        assert_eq!(next_change(&metrics, &wiped), add);
+        metrics.observers.insert(NodeId(3), disk(9));
+        assert_eq!(next_change(&metrics, &wiped), None, "it has nothing yet");
+        let behind = Replica {
+            log_end: Some(LogIndex(1000 - NEAR - 1)),
+            ..Replica::default()
+        };
+        metrics.replicas.insert(NodeId(3), behind);
+        assert_eq!(next_change(&metrics, &wiped), None, "it is too far behind");
+        let near = Replica {
+            log_end: Some(LogIndex(1000 - NEAR)),
+            ..Replica::default()
+        };
+        metrics.replicas.insert(NodeId(3), near);
+        assert_eq!(next_change(&metrics, &wiped), Some(voters(&[1, 2, 3])));
+        // It was wiped again on the way.
+        let again = Some(Change::RemoveLearner(NodeId(3)));
+        assert_eq!(next_change(&metrics, &[seen(3, 8)]), again);
+    }
+
+    #[test]
+    fn a_vote_is_withdrawn_only_while_a_majority_of_all_answers() {
+        let mut metrics = leader_of(3);
+        silence(&mut metrics, 2);
+        assert_eq!(next_change(&metrics, &[seen(3, 9)]), None);
+        // Of two voters the other one alone is no majority.
+        assert_eq!(next_change(&leader_of(2), &[seen(2, 9)]), None);
+        let mut metrics = leader_of(5);
+        silence(&mut metrics, 4);
+        assert_eq!(
+            next_change(&metrics, &[seen(5, 9)]),
+            Some(voters(&[1, 2, 3, 4]))
+        );
+        silence(&mut metrics, 3);
+        assert_eq!(next_change(&metrics, &[seen(5, 9)]), None);
+    }
+
+    #[test]
+    fn a_node_alone_grows_by_the_peers_that_answer() {
+        let metrics = leader_of(1);
+        let add = Some(Change::AddLearner(seen(2, 2)));
+        assert_eq!(next_change(&metrics, &[seen(1, 1), seen(2, 2)]), add);
+    }
+}
