@@ -1,9 +1,10 @@
-//! Fault harness: disks that lose what was not synced, and a launcher of real processes.
+//! Fault harness: disks that lose what was not synced, a launcher of real processes, histories and their checkers.
 //!
 //! The library part is light, so that the tests of `storage/` and `raft/` can use the disks; only the feature `node`
 //! brings in a whole node (for the `ottla-fault` binary).
 
 pub mod disk;
+pub mod history;
 pub mod launch;
 pub mod lossy;
 pub mod rng;
