@@ -8,3 +8,4 @@ pub mod history;
 pub mod launch;
 pub mod lossy;
 pub mod rng;
+pub mod w1;
