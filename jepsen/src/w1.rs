@@ -17,6 +17,8 @@ mod graph;
 mod order;
 mod report;
 mod scc;
+#[cfg(test)]
+mod tests;
 mod value;
 mod verdict;
 

@@ -1,12 +1,11 @@
 //! What can be wrong with a history, and what shows it.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::history::{Index, Key, Offset, Value};
 
 /// The kinds of anomaly, worst first; the spelling is that of Jepsen's Kafka workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// A polled value that nobody sent.
     Phantom,
@@ -17,7 +16,6 @@ pub enum Class {
     /// One value stands at two offsets of a key.
     Duplicate,
     /// Aborted read: an ok operation polled a value whose send failed.
-    #[serde(rename = "G1a")]
     G1a,
     /// A transaction polled what it sent itself.
     PrecommittedRead,
@@ -40,26 +38,45 @@ pub enum Class {
     /// Within one operation, others' values stand between its sends.
     IntSendSkip,
     /// A cycle of writes in the order of the logs.
-    #[serde(rename = "G0")]
     G0,
     /// A cycle of writes and reads.
-    #[serde(rename = "G1c")]
     G1c,
     /// A cycle of writes, and of what one process did in order.
-    #[serde(rename = "G0-process")]
     G0Process,
     /// A cycle of writes, reads, and of what one process did in order.
-    #[serde(rename = "G1c-process")]
     G1cProcess,
     /// A cycle of writes and real time.
-    #[serde(rename = "G0-realtime")]
     G0Realtime,
     /// A cycle of writes, reads and real time.
-    #[serde(rename = "G1c-realtime")]
     G1cRealtime,
 }
 
 impl Class {
+    /// Every class, worst first.
+    pub const ALL: [Self; 21] = [
+        Self::Phantom,
+        Self::LostWrite,
+        Self::InconsistentOffsets,
+        Self::Duplicate,
+        Self::G1a,
+        Self::PrecommittedRead,
+        Self::FutureRead,
+        Self::IntPollSkip,
+        Self::IntNonmonotonicPoll,
+        Self::PollSkip,
+        Self::NonmonotonicPoll,
+        Self::IntNonmonotonicSend,
+        Self::NonmonotonicSend,
+        Self::Unseen,
+        Self::IntSendSkip,
+        Self::G0,
+        Self::G1c,
+        Self::G0Process,
+        Self::G1cProcess,
+        Self::G0Realtime,
+        Self::G1cRealtime,
+    ];
+
     /// The spelling in reports and in the results.
     pub fn name(self) -> &'static str {
         match self {
@@ -85,6 +102,12 @@ impl Class {
             Self::G0Realtime => "G0-realtime",
             Self::G1cRealtime => "G1c-realtime",
         }
+    }
+}
+
+impl Serialize for Class {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

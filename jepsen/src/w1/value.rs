@@ -49,21 +49,24 @@ fn indexes(facts: &Facts<'_>, attempts: &[usize]) -> Vec<Index> {
         .collect()
 }
 
-/// Several sightings of one key as evidence.
+/// Several sightings of one key as evidence, by offset, then value.
 fn seen(facts: &Facts<'_>, class: Class, key: Key, entries: &[Entry]) -> Anomaly {
-    let records = entries.iter().map(|entry| Sighting {
-        offset: Some(entry.offset),
-        value: facts.values[entry.value].value,
-    });
-    let operations: Vec<_> = entries.iter().map(|entry| entry.seen_by).collect();
-    Anomaly::new(
-        class,
-        Evidence::Records {
-            key,
-            records: records.collect(),
-            operations: indexes(facts, &operations),
-        },
-    )
+    let show = |entry: &Entry| {
+        let sighting = Sighting {
+            offset: Some(entry.offset),
+            value: facts.values[entry.value].value,
+        };
+        (sighting, facts.attempts[entry.seen_by].index())
+    };
+    let mut shown: Vec<_> = entries.iter().map(show).collect();
+    shown.sort_unstable();
+    let (records, operations) = shown.into_iter().unzip();
+    let evidence = Evidence::Records {
+        key,
+        records,
+        operations,
+    };
+    Anomaly::new(class, evidence)
 }
 
 fn inconsistent(facts: &Facts<'_>, key: Key, log: &Log) -> Vec<Anomaly> {
