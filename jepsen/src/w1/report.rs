@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::anomaly::{Anomaly, Dependency, Evidence, Sighting};
+use super::anomaly::{Anomaly, Dependency, Evidence, Sighting, Step};
 use super::verdict::{Verdict, Word};
 use crate::history::Index;
 
@@ -81,21 +81,26 @@ fn write_evidence(f: &mut fmt::Formatter<'_>, evidence: &Evidence) -> fmt::Resul
             write!(f, ", {delta:+} in the log")?;
             write_operations(f, operations)
         }
-        Evidence::Cycle { cycle } => {
-            for step in cycle {
-                let reason = match step.before_next {
-                    Dependency::Ww => "ww",
-                    Dependency::Wr => "wr",
-                    Dependency::Process => "process",
-                    Dependency::Realtime => "realtime",
-                };
-                write!(f, "{} -{reason}-> ", step.operation.0)?;
-            }
-            match cycle.first() {
-                Some(step) => write!(f, "{}", step.operation.0),
-                None => Ok(()),
-            }
-        }
+        Evidence::Cycle { cycle } => write_cycle(f, cycle),
+    }
+}
+
+fn write_cycle(f: &mut fmt::Formatter<'_>, cycle: &[Step]) -> fmt::Result {
+    for step in cycle.iter().take(SHOWN_MAX) {
+        let reason = match step.before_next {
+            Dependency::Ww => "ww",
+            Dependency::Wr => "wr",
+            Dependency::Process => "process",
+            Dependency::Realtime => "realtime",
+        };
+        write!(f, "{} -{reason}-> ", step.operation.0)?;
+    }
+    if cycle.len() > SHOWN_MAX {
+        write!(f, "({} more) -> ", cycle.len() - SHOWN_MAX)?;
+    }
+    match cycle.first() {
+        Some(step) => write!(f, "{}", step.operation.0),
+        None => Ok(()),
     }
 }
 

@@ -5,8 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use super::anomaly::Dependency;
 use super::graph::{Edge, Graph, Node, node, position};
 
-/// From how many nodes of a component a cycle is searched: each search costs as much as the component is large.
+/// From how many nodes of a component a cycle is searched at most.
 const SEARCHES_MAX: usize = 64;
+
+/// How many nodes all searches of a component may visit, unless the first one alone needs more.
+const VISITS_MAX: usize = 1 << 22;
 
 /// A part of a graph: its nodes, and the dependencies that count.
 #[derive(Clone, Copy, Debug)]
@@ -126,15 +129,36 @@ impl Search<'_> {
     }
 }
 
-/// A shortest cycle through one of the first nodes of a component, by operations; barriers cost nothing.
+/// A short cycle of a component, by operations (barriers cost nothing), from its earliest operation.
+///
+/// Time and processes only lead forward, so every cycle has a data dependency that leads back to an earlier operation.
+/// Searching from the ends of those finds a shortest cycle, unless there are too many of them.
 pub(super) fn short_cycle(view: View<'_>, component: &[Node]) -> Vec<(Node, Dependency)> {
-    component
-        .iter()
-        .filter(|node| view.graph.operation(**node).is_some())
-        .take(SEARCHES_MAX)
-        .filter_map(|start| cycle_through(view, *start))
-        .min_by_key(Vec::len)
-        .unwrap_or_default()
+    let searches = (VISITS_MAX / component.len().max(1)).clamp(1, SEARCHES_MAX);
+    let found = ends_of_ways_back(view, component)
+        .into_iter()
+        .take(searches)
+        .filter_map(|start| cycle_through(view, start))
+        .min_by_key(Vec::len);
+    let mut cycle = found.unwrap_or_default();
+    let earliest = (0..cycle.len()).min_by_key(|step| cycle[*step].0);
+    cycle.rotate_left(earliest.unwrap_or_default());
+    cycle
+}
+
+fn ends_of_ways_back(view: View<'_>, component: &[Node]) -> Vec<Node> {
+    let is_member = |node: &Node| component.binary_search(node).is_ok();
+    // Barriers have the highest numbers: what leaves them is no way back.
+    let is_operation = |node: &&Node| view.graph.operation(**node).is_some();
+    let ways = component.iter().filter(is_operation).flat_map(|from| {
+        let edges = view.graph.edges(*from).iter();
+        let counting = edges.filter(move |edge| view.follows(*from, **edge));
+        counting.filter_map(move |edge| (edge.to < *from).then_some(edge.to))
+    });
+    let mut ends: Vec<Node> = ways.filter(is_member).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    ends
 }
 
 /// How a search came to a node.
