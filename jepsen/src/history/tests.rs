@@ -263,6 +263,19 @@ proptest! {
     }
 }
 
+/// Clojure prints lazy sequences as lists; the pair of a send is a vector in any case.
+#[test]
+fn lists_are_read_as_vectors_except_for_pairs() {
+    let with = |value: &str| {
+        let line = format!("{{:index 0, :time 0, :type :ok, :process 0, :f :txn, :value {value}}}");
+        read(&line, Format::Edn)
+    };
+    let vectors = with("[[:poll {6 [[1 2]]}] [:send 6 [3 4]]]").unwrap();
+    let lists = with("((:poll {6 ([1 2])}) (:send 6 [3 4]))").unwrap();
+    assert_eq!(lists, vectors);
+    assert!(with("[[:send 6 (3 4)]]").is_err());
+}
+
 #[test]
 fn a_poll_that_never_ran_stays_apart_from_an_empty_one() {
     let line = "{:index 0, :time 0, :type :ok, :process 0, :f :poll, :value [[:poll] [:poll {}]]}";

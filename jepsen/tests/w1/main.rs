@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::{env, fs};
 
-use ottla_jepsen::history::{Format, HistoryBuilder, Key, Kind, Note, Operation, Writer};
+use ottla_jepsen::history::{Format, HistoryBuilder, Key, Kind, Note, Operation, Reader, Writer};
 use ottla_jepsen::w1::{self, Class, Rules, Verdict, Word};
 
 mod clean;
@@ -39,9 +39,9 @@ fn stories() -> Vec<(&'static str, Story)> {
     stories
 }
 
-fn edn(operations: &[Operation]) -> String {
+fn write(operations: &[Operation], format: Format) -> String {
     let mut text = Vec::new();
-    let mut writer = Writer::new(&mut text, Format::Edn);
+    let mut writer = Writer::new(&mut text, format);
     for operation in operations {
         writer.write(operation).unwrap();
     }
@@ -58,7 +58,7 @@ fn json(verdict: &Verdict) -> String {
 fn files() -> Vec<(String, String)> {
     let both = |(name, story): (&str, Story)| {
         [
-            (format!("{name}.edn"), edn(&story.operations)),
+            (format!("{name}.edn"), write(&story.operations, Format::Edn)),
             (format!("{name}.json"), json(&story.verdict())),
         ]
     };
@@ -109,6 +109,18 @@ fn the_checker_finds_exactly_what_breaks() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Both file forms hold the same history.
+#[test]
+fn the_corpus_reads_the_same_as_json_lines() {
+    for (name, story) in stories() {
+        for format in [Format::Edn, Format::JsonLines] {
+            let text = write(&story.operations, format);
+            let read: Result<Vec<_>, _> = Reader::new(text.as_bytes(), format).collect();
+            assert_eq!(read.unwrap(), story.operations, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -155,18 +155,25 @@ fn decode_action(function: Name, value: Datum) -> Result<Action, Problem> {
 }
 
 fn keys_in(datum: &Datum) -> Option<Vec<Key>> {
-    let (Datum::Vector(items) | Datum::List(items) | Datum::Set(items)) = datum else {
-        return None;
+    let items = match datum {
+        Datum::Set(items) => items,
+        other => sequence(other)?,
     };
     items.iter().map(|item| natural_in(item).map(Key)).collect()
 }
 
-fn micro_ops(value: &Datum, verb: Verb) -> Result<Action, Problem> {
-    let decoded = match value {
-        Datum::Vector(items) => items.iter().map(|item| micro_op_in(item, verb)).collect(),
+/// Clojure prints what it has computed as a list where others write a vector.
+fn sequence(datum: &Datum) -> Option<&[Datum]> {
+    match datum {
+        Datum::Vector(items) | Datum::List(items) => Some(items),
         _ => None,
-    };
-    let micro_ops: Vec<_> = decoded.ok_or(Problem::Field {
+    }
+}
+
+fn micro_ops(value: &Datum, verb: Verb) -> Result<Action, Problem> {
+    let decoded: Option<Vec<_>> = sequence(value)
+        .and_then(|items| items.iter().map(|item| micro_op_in(item, verb)).collect());
+    let micro_ops = decoded.ok_or(Problem::Field {
         field: "value",
         expected: match verb {
             Verb::Send => "sends such as [[:send 6 41]] or [[:send 6 [12 41]]]",
@@ -178,10 +185,7 @@ fn micro_ops(value: &Datum, verb: Verb) -> Result<Action, Problem> {
 }
 
 fn micro_op_in(datum: &Datum, verb: Verb) -> Option<MicroOp> {
-    let Datum::Vector(items) = datum else {
-        return None;
-    };
-    let (name, arguments) = items.split_first()?;
+    let (name, arguments) = sequence(datum)?.split_first()?;
     match (name_in(name)?.as_str(), arguments) {
         ("send", [key, sent]) if verb != Verb::Poll => {
             let (offset, value) = sent_in(sent)?;
@@ -215,9 +219,7 @@ fn polled_in(entries: &[(Datum, Datum)]) -> Option<Vec<(Key, Vec<Record>)>> {
     let mut polled: Vec<(Key, Vec<Record>)> = Vec::with_capacity(entries.len());
     for (key, records) in entries {
         let key = Key(natural_in(key)?);
-        let Datum::Vector(records) = records else {
-            return None;
-        };
+        let records = sequence(records)?;
         polled.push((key, records.iter().map(record_in).collect::<Option<_>>()?));
     }
     let mut keys: Vec<Key> = polled.iter().map(|(key, _)| *key).collect();
@@ -262,9 +264,6 @@ fn decode_note(name: Name, value: Datum) -> Result<Note, Problem> {
 }
 
 fn rebalances_in(datum: &Datum) -> Option<Vec<Vec<Key>>> {
-    let Datum::Vector(rebalances) = datum else {
-        return None;
-    };
     let keys_of = |rebalance: &Datum| match rebalance {
         Datum::Map(fields) => fields
             .iter()
@@ -272,5 +271,5 @@ fn rebalances_in(datum: &Datum) -> Option<Vec<Vec<Key>>> {
             .and_then(|(_, keys)| keys_in(keys)),
         _ => None,
     };
-    rebalances.iter().map(keys_of).collect()
+    sequence(datum)?.iter().map(keys_of).collect()
 }
