@@ -174,8 +174,7 @@ fn cycle_through(view: View<'_>, start: Node) -> Option<Vec<(Node, Dependency)>>
     let mut arrivals: HashMap<Node, Arrival> = HashMap::new();
     let mut waiting = VecDeque::from([(start, 0)]);
     while let Some((from, cost)) = waiting.pop_front() {
-        let is_outdated = from != start && arrivals.get(&from).is_some_and(|a| a.cost < cost);
-        if is_outdated || (from == start && cost > 0) {
+        if arrivals.get(&from).is_some_and(|known| known.cost < cost) {
             continue;
         }
         let edges = view.graph.edges(from).iter();
@@ -193,6 +192,10 @@ fn cycle_through(view: View<'_>, start: Node) -> Option<Vec<(Node, Dependency)>>
                     cost,
                 },
             );
+            // Nodes come in the order of their costs, so the first way back to the start is a shortest one.
+            if to == start {
+                return walk_back(view, start, &arrivals);
+            }
             if is_operation {
                 waiting.push_back((to, cost));
             } else {
@@ -200,7 +203,7 @@ fn cycle_through(view: View<'_>, start: Node) -> Option<Vec<(Node, Dependency)>>
             }
         }
     }
-    walk_back(view, start, &arrivals)
+    None
 }
 
 fn walk_back(
