@@ -1,6 +1,7 @@
 //! The broker configs that ottla acts on: Kafka 4.4's names, types, defaults and ranges.
 //!
-//! - Sorted by name. Keys of Kafka that ottla does not act on are in [`unused_keys`].
+//! - Sorted by name. Keys of Kafka that ottla does not act on are in [`unused_keys`]; what ottla will act on and does
+//!   not yet stands here as unused, so that nobody relies on it.
 //! - Different from Kafka on purpose: `node.id`, `listeners` and `log.dir` have defaults that work
 //!   without a file (loopback only, because nothing authenticates yet); `min.insync.replicas`,
 //!   `default.replication.factor` and `num.network.threads` have none, because they are derived.
@@ -196,7 +197,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("86400000"),
         valid: Valid::AtLeast(0),
         update: Update::Dynamic,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "Default of the topic config delete.retention.ms.",
     },
     ConfigKey {
@@ -205,7 +206,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("9223372036854775807"),
         valid: Valid::AtLeast(1),
         update: Update::Dynamic,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "Default of the topic config max.compaction.lag.ms.",
     },
     ConfigKey {
@@ -214,7 +215,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("0.5"),
         valid: Valid::Ratio,
         update: Update::Dynamic,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "Default of the topic config min.cleanable.dirty.ratio.",
     },
     ConfigKey {
@@ -223,7 +224,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("0"),
         valid: Valid::AtLeast(0),
         update: Update::Dynamic,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "Default of the topic config min.compaction.lag.ms.",
     },
     ConfigKey {
@@ -250,7 +251,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("30000"),
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "A directory whose oldest call is unfinished for this long is taken offline.",
     },
     ConfigKey {
@@ -259,7 +260,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("2000"),
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "A directory whose oldest call is unfinished for this long gives its leaderships away.",
     },
     ConfigKey {
@@ -367,7 +368,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("false"),
         valid: Valid::Any,
         update: Update::Dynamic,
-        effect: Effect::Used,
+        effect: Effect::Unused,
         doc: "Default of the topic config preallocate.",
     },
     ConfigKey {

@@ -111,6 +111,8 @@ fn log_config(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> LogC
             age: topic.flush_interval,
             // The core asks for each flush itself, and knows when one is under way.
             on_ack: false,
+            dirty_bytes: storage.dirty_bytes_max,
+            dirty_age: storage.dirty_max,
         },
         producers: ProducerConfig {
             expiry: storage.producer_id_expiration,

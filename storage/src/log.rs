@@ -47,8 +47,6 @@ pub(crate) use shared::{LogShared, Opened};
 pub use truncate::TruncateError;
 pub(crate) use truncate::{TruncationSlot, observe};
 
-/// Dirty bytes after which a flush is requested whatever the configuration says.
-const UNFLUSHED_BYTES_MAX: u64 = 64 << 20;
 /// File jobs that may be outstanding before appends are refused: a disk that is this far behind needs relief.
 const JOBS_MAX: usize = 64;
 
@@ -319,7 +317,7 @@ impl PartitionLog {
         let flush = &self.config.flush;
         let is_due = flush.on_ack
             || self.unflushed.messages >= flush.messages
-            || self.unflushed.bytes >= UNFLUSHED_BYTES_MAX;
+            || self.unflushed.bytes >= flush.dirty_bytes;
         if is_due {
             self.request_flush();
         }

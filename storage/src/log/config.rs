@@ -77,6 +77,10 @@ pub struct FlushConfig {
     pub age: Option<Duration>,
     /// `flush.on.ack`: a flush is requested after every commit.
     pub on_ack: bool,
+    /// `log.flush.dirty.bytes`: a flush is requested when this many bytes wait for one.
+    pub dirty_bytes: u64,
+    /// `log.flush.dirty.ms`: a write is synced at most this much later, whatever else is configured.
+    pub dirty_age: Duration,
 }
 
 impl Default for FlushConfig {
@@ -85,6 +89,8 @@ impl Default for FlushConfig {
             messages: u64::MAX,
             age: None,
             on_ack: false,
+            dirty_bytes: 64 << 20,
+            dirty_age: Duration::from_mins(1),
         }
     }
 }
@@ -104,12 +110,10 @@ impl Default for ProducerConfig {
     }
 }
 
-/// Whatever the configuration says, a write is synced at most this much later.
-const SETTLE_AFTER: Duration = Duration::from_mins(1);
-
 impl FlushConfig {
     /// How long after its first unflushed write a log is flushed.
     pub(crate) fn settle_after(&self) -> Duration {
-        self.age.map_or(SETTLE_AFTER, |age| age.min(SETTLE_AFTER))
+        let age = self.age.unwrap_or(self.dirty_age);
+        age.min(self.dirty_age)
     }
 }

@@ -211,6 +211,23 @@ fn flush_settings_decide_when_a_flush_is_asked_for() {
     bench.clock.advance(Duration::from_secs(1));
     bench.dir.run_pending();
     assert_eq!(log.flushed_end(), offset(9));
+    log.set_config(with(FlushConfig {
+        dirty_bytes: 1,
+        ..FlushConfig::default()
+    }));
+    append_many(&mut log, 1);
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(10));
+    bench.settle();
+    log.set_config(with(FlushConfig {
+        age: Some(Duration::from_secs(9)),
+        dirty_age: Duration::from_secs(3),
+        ..FlushConfig::default()
+    }));
+    append_many(&mut log, 1);
+    bench.clock.advance(Duration::from_secs(3));
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(11));
 }
 
 #[test]
