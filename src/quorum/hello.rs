@@ -125,6 +125,30 @@ mod tests {
         assert_eq!(Hello::decode(b"GET / HTTP/1.1"), Err(HelloError::Magic));
     }
 
+    /// docs/formats/hello.md, byte by byte.
+    #[test]
+    fn the_bytes_are_those_of_the_page() {
+        let hello = Hello {
+            node: BrokerId::from_wire(3).unwrap(),
+            directory: Uuid::from_bytes([0xd1; 16]),
+            cluster: Some(Uuid::from_bytes([0xc1; 16])),
+            is_initialized: true,
+            peers: PeersDigest(0x0102_0304),
+        };
+        let fields = [
+            &b"OTHE"[..],
+            &[0, 1],
+            &[0, 0, 0, 3],
+            &[0xd1; 16],
+            &[0xc1; 16],
+            &[1],
+            &[1, 2, 3, 4],
+        ];
+        assert_eq!(hello.encode(), fields.concat());
+        let peers = PeersDigest::of(&[peer(2, "b"), peer(1, "a")]);
+        assert_eq!(peers.0, crc32fast::hash(b"1@a:9093,2@b:9093,"));
+    }
+
     #[test]
     fn the_order_of_peers_does_not_count_but_everything_else_does() {
         let digest = |peers: &[Peer]| PeersDigest::of(peers);

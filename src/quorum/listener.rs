@@ -2,6 +2,9 @@
 //!
 //! - Before this node has found its cluster it answers `Hello` and nothing else: a call of the quorum is answered
 //!   with no bytes, which no caller takes for a vote or an acknowledgement.
+//! - It never says that it has no quorum while it can't know: between the start of a disk that has a cluster and the
+//!   opening of its log it does not introduce itself, and once its quorum has stopped it still counts as one. Else a
+//!   wiped peer could take restarting nodes for empty ones, and begin a second history.
 //! - Identities are checked by the quorum itself, before a call has any effect.
 
 use std::net::SocketAddr;
@@ -51,18 +54,18 @@ impl Doors {
 }
 
 impl Doors {
-    /// What this node says of itself now.
-    async fn introduce(&self) -> Vec<u8> {
+    /// What this node says of itself now; nothing if it can't know.
+    async fn introduce(&self) -> Option<Hello> {
+        let hello = self.hello();
         let is_initialized = match self.0.raft.get() {
-            // A quorum that has stopped will be known again after a restart.
-            Some(raft) => raft.is_initialized().await.unwrap_or_default(),
+            Some(raft) => raft.is_initialized().await.unwrap_or(true),
+            None if hello.cluster.is_some() => return None,
             None => false,
         };
-        let hello = Hello {
+        Some(Hello {
             is_initialized,
-            ..self.hello()
-        };
-        hello.encode()
+            ..hello
+        })
     }
 }
 
@@ -76,7 +79,10 @@ impl Service for Doors {
         match request.api {
             PrivateApi::Hello => {
                 let doors = self.clone();
-                Reply::held(async move { answer(correlation_id, &doors.introduce().await) })
+                Reply::held(async move {
+                    let hello = doors.introduce().await.map(|hello| hello.encode());
+                    answer(correlation_id, &hello.unwrap_or_default())
+                })
             }
             PrivateApi::Consensus | PrivateApi::Snapshot => {
                 let Some(raft) = self.0.raft.get().cloned() else {
@@ -107,5 +113,30 @@ impl CoreStart for Doors {
 
     fn start(self, _core: usize) -> Box<dyn Fn(SocketAddr) -> Self> {
         Box::new(move |_| self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hello::PeersDigest;
+    use super::*;
+    use crate::metadata::BrokerId;
+
+    fn introduced(cluster: Option<Uuid>) -> Option<Hello> {
+        let doors = Doors::new(Hello {
+            node: BrokerId::from_wire(1).unwrap(),
+            directory: Uuid::from_u128(1),
+            cluster,
+            is_initialized: false,
+            peers: PeersDigest(0),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(doors.introduce())
+    }
+
+    #[test]
+    fn a_disk_with_a_cluster_is_silent_until_its_log_is_open() {
+        assert!(introduced(None).is_some_and(|hello| !hello.is_initialized));
+        assert_eq!(introduced(Some(Uuid::from_u128(2))), None);
     }
 }
