@@ -57,7 +57,11 @@ pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
             Ok(())
         }
         // Fail stop: nothing more is answered, flushed or marked clean by a process that can't trust itself.
-        Ending::Fatal(reason) => bail!("the node had to end: {reason}"),
+        Ending::Fatal(reason) => {
+            // Its destructors would wait for threads that may never come back.
+            std::mem::forget(node);
+            bail!("the node had to end: {reason}")
+        }
     }
 }
 

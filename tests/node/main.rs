@@ -9,6 +9,7 @@
 mod bad_input;
 mod client;
 mod durability;
+mod fail_stop;
 mod records;
 mod refused_starts;
 
