@@ -45,9 +45,9 @@ fn a_failed_sync_of_the_quorum_log_ends_the_node_without_a_clean_marker() {
     assert!(data.read(Path::new("/data/.kafka_cleanshutdown")).is_none());
 }
 
-/// Taken and given back: nobody else asks for it in the meantime.
+/// Taken and given back, on an address of this test's own: no other test is given the port in the meantime.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
+    TcpListener::bind("127.0.0.77:0")
         .unwrap()
         .local_addr()
         .unwrap()
