@@ -93,12 +93,13 @@ impl CoreHandle {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// Hands a socket over; `false` if the core has too many waiting, and then it is closed.
+    /// Hands a socket over, waiting while the core has too many that it has not looked at: a burst then waits in the
+    /// kernel's queue instead of being refused. `false` if the core has ended, and then the socket is closed.
     pub(super) fn deal(&self, socket: TcpStream, peer: SocketAddr, of_ip: OfIp) -> bool {
         self.connections.fetch_add(1, Ordering::AcqRel);
         let count = (Count(self.connections.clone()), of_ip);
         self.sockets
-            .try_send(Dealt {
+            .blocking_send(Dealt {
                 socket,
                 peer,
                 count,
