@@ -29,6 +29,20 @@ pub fn wall() -> WallMillis {
     WallMillis::ZERO.saturating_add(since)
 }
 
+/// These clocks, for logs.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl ottla_storage::Clock for SystemClock {
+    fn mono(&self) -> MonoMillis {
+        mono()
+    }
+
+    fn wall(&self) -> WallMillis {
+        wall()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

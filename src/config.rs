@@ -24,6 +24,7 @@ mod units;
 mod unused_keys;
 
 pub use layers::{ConfigSource, Layers, Overrides};
+pub(crate) use listener::Bracketed;
 pub use listener::{Endpoint, Listener, Peer, SecurityProtocol};
 pub use node::{
     BrokerConfig, ControllerConfig, NetworkConfig, NodeConfig, ReplicaConfig, StorageConfig,

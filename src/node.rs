@@ -237,7 +237,7 @@ fn bind_quorum(config: &NodeConfig) -> Result<Option<Listener>, StartError> {
     let own = config.peers.iter().find(|peer| peer.id == config.node_id);
     let Some(own) = own else { return Ok(None) };
     let address = resolve(&own.host, own.port, || {
-        format!("--peers {}@{}:{}", own.id, own.host, own.port)
+        format!("--peers {}@{}", own.id, own.address())
     })?;
     let options = SocketOptions {
         backlog: QUORUM_BACKLOG,

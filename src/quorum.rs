@@ -31,7 +31,7 @@ use crate::net::{ConnectionLimits, Listener, ListenerConfig, Server};
 use bootstrap::{Step, Waiting};
 use hello::{Hello, PeersDigest};
 use listener::Doors;
-use transport::{Address, Peers};
+use transport::Peers;
 
 /// Between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -179,8 +179,7 @@ impl Asking {
         let mut asking = tokio::task::JoinSet::new();
         let others = self.peers.iter();
         for peer in others.filter(|peer| peer.id != self.me) {
-            let (peers, id, address) =
-                (self.connections.clone(), peer.id, Address(peer).to_string());
+            let (peers, id, address) = (self.connections.clone(), peer.id, peer.address());
             asking.spawn(async move { (id, peers.ask(&address, &me).await) });
         }
         let mut answers = BTreeMap::new();
@@ -280,8 +279,10 @@ impl Search {
     fn members(&self, directories: &BTreeMap<BrokerId, Uuid>) -> BTreeMap<NodeId, Member> {
         let peers = &self.config.peers;
         let member = |(node, directory): (&BrokerId, &Uuid)| {
-            let address = peers.iter().find(|peer| peer.id == *node).map(Address);
-            let address = address.map(|address| address.to_string());
+            let address = peers
+                .iter()
+                .find(|peer| peer.id == *node)
+                .map(Peer::address);
             let member = members::member(*directory, address.unwrap_or_default());
             (node_id(*node), member)
         };

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub purged: Option<LogIndex>,
     /// The voters, of both sides while a change is in progress.
     pub voters: BTreeMap<NodeId, Member>,
+    /// Whether a change of the voters is in progress: until it ends, commits need a majority of both sides.
+    pub is_changing: bool,
     /// The learners, which Kafka calls observers.
     pub observers: BTreeMap<NodeId, Member>,
     /// On the leader, how far each member is, itself included. Empty elsewhere.

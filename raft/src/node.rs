@@ -271,6 +271,7 @@ impl Raft {
         let index = |id: engine::LogId| LogIndex(id.index);
         let membership = engine.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
+        let is_changing = membership.get_joint_config().len() > 1;
         let (voters, observers) = membership
             .nodes()
             .map(|(node, member)| (*node, member.clone()))
@@ -289,6 +290,7 @@ impl Raft {
             snapshot: engine.snapshot.map(index),
             purged: engine.purged.map(index),
             voters,
+            is_changing,
             observers,
             replicas: inner.progress.replicas(&engine, &inner.contacts),
             is_disk_full: inner.log.is_full(),

@@ -57,6 +57,13 @@ pub struct Peer {
     pub port: u16,
 }
 
+impl Peer {
+    /// `host:port`, as it stands in the membership.
+    pub fn address(&self) -> String {
+        format!("{}:{}", Bracketed(&self.host), self.port)
+    }
+}
+
 impl Listener {
     /// Whether it listens at every address, which can't be advertised.
     pub fn is_wildcard(&self) -> bool {
@@ -71,7 +78,7 @@ impl fmt::Display for Listener {
 }
 
 /// An IPv6 address in brackets, as it stands before a port.
-struct Bracketed<'a>(&'a str);
+pub(crate) struct Bracketed<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Bracketed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use ottla_storage::LogId;
 use ottla_storage::fs::Fs;
 use ottla_storage::log_dir::{LogDir, LogDirOptions, Tuning};
-use ottla_storage::time::{MonoMillis, WallMillis};
 use uuid::Uuid;
 
 use super::StartError;
@@ -19,19 +18,6 @@ use crate::config::NodeConfig;
 use crate::metadata::BrokerEpoch;
 use crate::quorum::ClusterIdentity;
 use crate::replica::replicas::ReplicaMap;
-
-#[derive(Debug)]
-struct Clock;
-
-impl ottla_storage::Clock for Clock {
-    fn mono(&self) -> MonoMillis {
-        clock::mono()
-    }
-
-    fn wall(&self) -> WallMillis {
-        clock::wall()
-    }
-}
 
 /// The started directories, in the order of the configuration.
 #[derive(Debug)]
@@ -54,7 +40,7 @@ impl Directories {
             let mut options = LogDirOptions::new(
                 path.clone(),
                 fs.clone(),
-                Arc::new(Clock),
+                Arc::new(clock::SystemClock),
                 events.clone(),
                 node_id,
             );

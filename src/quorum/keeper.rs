@@ -5,7 +5,6 @@ use std::time::Duration;
 use ottla_raft::{MembershipError, Metrics, Raft};
 
 use super::members::{self, Change, Seen};
-use super::transport::Address;
 use super::{Asking, node_id};
 
 /// How often the leader looks.
@@ -59,7 +58,7 @@ impl Asking {
             let named = self.peers.iter().find(|named| named.id == peer)?;
             Some(Seen {
                 node: node_id(peer),
-                member: members::member(hello.directory, Address(named).to_string()),
+                member: members::member(hello.directory, named.address()),
             })
         });
         seen.collect()

@@ -148,6 +148,7 @@ mod tests {
             snapshot: None,
             purged: None,
             voters: nodes().zip((1..=count).map(disk)).collect(),
+            is_changing: false,
             observers: BTreeMap::new(),
             replicas: nodes().map(|node| (node, replica)).collect(),
             is_disk_full: false,

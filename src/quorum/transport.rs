@@ -5,7 +5,6 @@
 //! - A connection that broke is opened anew by the next call; nothing is sent twice.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -130,20 +129,6 @@ impl Transport for Peers {
     }
 }
 
-/// An address as it stands in the membership.
-pub(super) struct Address<'a>(pub(super) &'a crate::config::Peer);
-
-impl fmt::Display for Address<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let crate::config::Peer { host, port, .. } = self.0;
-        if host.contains(':') {
-            write!(f, "[{host}]:{port}")
-        } else {
-            write!(f, "{host}:{port}")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +141,7 @@ mod tests {
                 host: host.to_owned(),
                 port: 1,
             };
-            assert_eq!(Address(&peer).to_string(), written);
+            assert_eq!(peer.address(), written);
             assert_eq!(host_port(written), (host, 1));
         }
     }

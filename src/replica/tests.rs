@@ -11,7 +11,6 @@ use bytes::BytesMut;
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::batch::{BatchBuilder, BatchView, NewRecord};
 use ottla_storage::log_dir::{LogDir, LogDirOptions, Tuning};
-use ottla_storage::time::{MonoMillis, WallMillis};
 use ottla_storage::{LeaderEpoch, ReadLimits};
 
 use super::request::{Acks, AskedBy, Asker, DeleteRecords, Done, Produce, Request, RequestError};
@@ -20,19 +19,6 @@ use super::*;
 use crate::clock;
 use crate::config::{Layers, NodeConfig, Sources, TopicConfig};
 use crate::metadata::{PartitionEpoch, PartitionImage, RecoveryState};
-
-#[derive(Debug)]
-struct Clock;
-
-impl ottla_storage::Clock for Clock {
-    fn mono(&self) -> MonoMillis {
-        clock::mono()
-    }
-
-    fn wall(&self) -> WallMillis {
-        clock::wall()
-    }
-}
 
 /// What an asker heard, in words.
 #[derive(Debug, Default)]
@@ -104,7 +90,7 @@ impl World {
         let mut options = LogDirOptions::new(
             PathBuf::from("/data"),
             Arc::new(disk.mount()),
-            Arc::new(Clock),
+            Arc::new(clock::SystemClock),
             map.clone(),
             1,
         );
@@ -584,23 +570,9 @@ fn retention_opens_a_log_that_has_more_than_its_active_segment() {
         ("log.segment.bytes", "1048576"),
         ("log.retention.bytes", "1"),
     ];
-    let again = |world: World| {
-        world.close();
-        let World {
-            disk,
-            dir,
-            replicas,
-            flags,
-            ..
-        } = world;
-        drop(replicas);
-        let dir = Arc::into_inner(dir).expect("nobody holds the directory any more");
-        dir.stop(3).unwrap();
-        World::on(disk, flags)
-    };
     let world = World::opened(&flags);
     world.produce_bytes(Acks::All, LONG, &batch(1, 10));
-    let world = again(world);
+    let world = world.stopped_and_started();
     world.replica().retain();
     world.run_io();
     assert!(
@@ -613,7 +585,7 @@ fn retention_opens_a_log_that_has_more_than_its_active_segment() {
         world.produce_bytes(Acks::All, LONG, &batch(1, 900_000));
         world.run_io();
     }
-    let world = again(world);
+    let world = world.stopped_and_started();
     world.replica().retain();
     world.run_io();
     world.replica().retain();
@@ -622,6 +594,22 @@ fn retention_opens_a_log_that_has_more_than_its_active_segment() {
 }
 
 impl World {
+    /// A stop in order as broker epoch 3, and a start.
+    fn stopped_and_started(self) -> Self {
+        self.close();
+        let Self {
+            disk,
+            dir,
+            replicas,
+            flags,
+            ..
+        } = self;
+        drop(replicas);
+        let dir = Arc::into_inner(dir).expect("nobody holds the directory any more");
+        dir.stop(3).unwrap();
+        Self::on(disk, flags)
+    }
+
     /// Closes all logs while the directory's I/O goes on; hangs if a partition is forgotten.
     fn close(&self) {
         std::thread::scope(|scope| {
@@ -665,18 +653,7 @@ fn a_stop_does_not_wait_for_what_can_not_be_closed() {
 fn a_clean_stop_closes_every_log() {
     let world = World::opened(&[]);
     world.produce(Acks::All, LONG);
-    world.close();
-    let World {
-        disk,
-        dir,
-        replicas,
-        flags,
-        ..
-    } = world;
-    drop(replicas);
-    let dir = Arc::into_inner(dir).expect("nobody holds the directory any more");
-    dir.stop(3).unwrap();
-    let again = World::on(disk, flags);
+    let again = world.stopped_and_started();
     assert_eq!(again.dir.clean_broker_epoch(), Some(3));
     again.replica().ask_open();
     again.run_io();

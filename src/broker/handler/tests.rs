@@ -50,6 +50,7 @@ impl QuorumView for FixedQuorum {
             snapshot: None,
             purged: None,
             voters: BTreeMap::from([(NodeId(1), own)]),
+            is_changing: false,
             observers: BTreeMap::new(),
             replicas: BTreeMap::new(),
             is_disk_full: false,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ottla_storage::batch::{BatchBuilder, Compression, CompressionLevels, NewRecord};
 use ottla_storage::log_dir::{LogDir, LogDirOptions, Tuning};
-use ottla_storage::time::{MonoMillis, WallMillis};
 
 use super::*;
 use crate::broker::dispatch::Dispatcher;
@@ -22,23 +21,16 @@ use crate::wire::reader::Reader;
 use crate::wire::writer::Piece;
 use crate::wire::{Uuid, frame};
 
-#[derive(Debug)]
-struct Clock;
-
-impl ottla_storage::Clock for Clock {
-    fn mono(&self) -> MonoMillis {
-        clock::mono()
-    }
-
-    fn wall(&self) -> WallMillis {
-        clock::wall()
-    }
-}
-
 /// A directory without threads: its I/O is done by `run_io`.
 pub(super) fn directory(disk: &SimDisk, map: Arc<ReplicaMap>) -> Arc<LogDir> {
     let path = PathBuf::from("/data");
-    let mut options = LogDirOptions::new(path, Arc::new(disk.mount()), Arc::new(Clock), map, 1);
+    let mut options = LogDirOptions::new(
+        path,
+        Arc::new(disk.mount()),
+        Arc::new(clock::SystemClock),
+        map,
+        1,
+    );
     options.tuning = Tuning {
         threads: 0,
         ballast_bytes: 0,
