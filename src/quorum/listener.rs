@@ -84,6 +84,8 @@ impl Service for Doors {
                     answer(correlation_id, &hello.unwrap_or_default())
                 })
             }
+            // Nobody serves these yet: no bytes are no answer.
+            PrivateApi::Broker | PrivateApi::Forward => answer(correlation_id, b""),
             PrivateApi::Consensus | PrivateApi::Snapshot => {
                 let Some(raft) = self.0.raft.get().cloned() else {
                     return answer(correlation_id, b"");

@@ -6,6 +6,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod api;
+pub mod envelope;
 pub mod error_code;
 pub mod frame;
 pub mod header;

@@ -21,10 +21,20 @@ pub enum PrivateApi {
     Consensus = 30_001,
     /// A piece of a snapshot of the quorum.
     Snapshot = 30_002,
+    /// What a broker asks the controller for itself.
+    Broker = 30_003,
+    /// A client's request that the controller has to answer.
+    Forward = 30_004,
 }
 
 impl PrivateApi {
-    const ALL: [Self; 3] = [Self::Hello, Self::Consensus, Self::Snapshot];
+    const ALL: [Self; 5] = [
+        Self::Hello,
+        Self::Consensus,
+        Self::Snapshot,
+        Self::Broker,
+        Self::Forward,
+    ];
 
     fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|api| *api as i16 == code)
