@@ -21,13 +21,13 @@ mod schema;
 use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
-use dispatch::{Direction, recode};
+use dispatch::{Direction, Key, recode};
 use every::{Case, cases};
 use kafka_protocol::{
     messages,
     protocol::{Decodable, Encodable, Message},
 };
-use ottla::wire::api::ApiKey;
+use ottla::wire::api::{ApiKey, ControllerApi};
 use proptest::{collection::vec, prelude::*};
 
 /// Reads and writes with kafka-protocol, `None` for a version that it does not know.
@@ -46,42 +46,52 @@ fn foreign<M: Decodable + Encodable + Message>(version: i16, bytes: &[u8]) -> Op
 }
 
 macro_rules! foreign_recode {
-    ($($api:ident $request:ident $response:ident,)*) => {
+    ($($side:ident $table:ident {
+        $($api:ident $request:ident $response:ident,)*
+    })*) => {
         fn foreign_recode(case: &Case, bytes: &[u8]) -> Option<Vec<u8>> {
             match (case.api, case.direction) {
-                $(
-                    (ApiKey::$api, Direction::Request) => {
+                $($(
+                    (Key::$side($table::$api), Direction::Request) => {
                         foreign::<messages::$request>(case.version, bytes)
                     }
-                    (ApiKey::$api, Direction::Response) => {
+                    (Key::$side($table::$api), Direction::Response) => {
                         foreign::<messages::$response>(case.version, bytes)
                     }
-                )*
+                )*)*
             }
         }
     };
 }
 
 foreign_recode! {
-    Produce ProduceRequest ProduceResponse,
-    Fetch FetchRequest FetchResponse,
-    ListOffsets ListOffsetsRequest ListOffsetsResponse,
-    Metadata MetadataRequest MetadataResponse,
-    ApiVersions ApiVersionsRequest ApiVersionsResponse,
-    CreateTopics CreateTopicsRequest CreateTopicsResponse,
-    DeleteTopics DeleteTopicsRequest DeleteTopicsResponse,
-    DeleteRecords DeleteRecordsRequest DeleteRecordsResponse,
-    InitProducerId InitProducerIdRequest InitProducerIdResponse,
-    OffsetForLeaderEpoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
-    DescribeConfigs DescribeConfigsRequest DescribeConfigsResponse,
-    AlterConfigs AlterConfigsRequest AlterConfigsResponse,
-    DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
-    CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
-    FindCoordinator FindCoordinatorRequest FindCoordinatorResponse,
-    IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
-    DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
-    DescribeCluster DescribeClusterRequest DescribeClusterResponse,
-    DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    Client ApiKey {
+        Produce ProduceRequest ProduceResponse,
+        Fetch FetchRequest FetchResponse,
+        ListOffsets ListOffsetsRequest ListOffsetsResponse,
+        Metadata MetadataRequest MetadataResponse,
+        ApiVersions ApiVersionsRequest ApiVersionsResponse,
+        CreateTopics CreateTopicsRequest CreateTopicsResponse,
+        DeleteTopics DeleteTopicsRequest DeleteTopicsResponse,
+        DeleteRecords DeleteRecordsRequest DeleteRecordsResponse,
+        InitProducerId InitProducerIdRequest InitProducerIdResponse,
+        OffsetForLeaderEpoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
+        DescribeConfigs DescribeConfigsRequest DescribeConfigsResponse,
+        AlterConfigs AlterConfigsRequest AlterConfigsResponse,
+        DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
+        CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
+        FindCoordinator FindCoordinatorRequest FindCoordinatorResponse,
+        IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+        DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
+        DescribeCluster DescribeClusterRequest DescribeClusterResponse,
+        DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    }
+    Controller ControllerApi {
+        AlterPartition AlterPartitionRequest AlterPartitionResponse,
+        BrokerRegistration BrokerRegistrationRequest BrokerRegistrationResponse,
+        BrokerHeartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse,
+        AllocateProducerIds AllocateProducerIdsRequest AllocateProducerIdsResponse,
+    }
 }
 
 proptest! {
@@ -104,11 +114,12 @@ fn only_what_kafka_4_1_lacks_is_left_out() {
     let unknown = cases().filter(|case| foreign_recode(case, &case.random(&[])).is_none());
     let unknown: BTreeSet<_> = unknown.map(|case| (case.api, case.version)).collect();
     let newer = [
-        (ApiKey::ListOffsets, 11),
-        (ApiKey::ApiVersions, 5),
-        (ApiKey::InitProducerId, 6),
-        (ApiKey::DescribeLogDirs, 5),
+        (Key::Client(ApiKey::ListOffsets), 11),
+        (Key::Client(ApiKey::ApiVersions), 5),
+        (Key::Client(ApiKey::InitProducerId), 6),
+        (Key::Client(ApiKey::DescribeLogDirs), 5),
+        (Key::Controller(ControllerApi::BrokerHeartbeat), 2),
     ];
-    let older = (0..3).map(|version| (ApiKey::Produce, version));
+    let older = (0..3).map(|version| (Key::Client(ApiKey::Produce), version));
     assert_eq!(unknown, older.chain(newer).collect());
 }

@@ -1,4 +1,5 @@
-//! The APIs and versions of the client listener: the one table for advertising and dispatch.
+//! The APIs and versions of the client listener: the one table for advertising and dispatch; and those
+//! that a broker asks the controller.
 //!
 //! W3: what is advertised works in full. The only exception is Produce 0-2: librdkafka before 2.11
 //! switches compression off unless they are advertised (KAFKA-18659), so they are advertised,
@@ -28,15 +29,20 @@ impl fmt::Display for Versions {
 
 /// One row per API, ascending by key.
 macro_rules! apis {
-    ($($name:ident $key:literal $min:literal..=$max:literal flexible $flexible:literal,)*) => {
-        /// An API of the client listener.
+    (
+        $(#[$doc:meta])*
+        $table:ident {
+            $($name:ident $key:literal $min:literal..=$max:literal flexible $flexible:literal,)*
+        }
+    ) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
-        pub enum ApiKey {
+        pub enum $table {
             $($name = $key,)*
         }
 
-        impl ApiKey {
+        impl $table {
             /// Every API, ascending by key.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
@@ -67,37 +73,57 @@ macro_rules! apis {
                     $(Self::$name => $flexible,)*
                 }
             }
+
+            pub fn code(self) -> i16 {
+                self as i16
+            }
+        }
+
+        impl fmt::Display for $table {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
         }
     };
 }
 
 apis! {
-    Produce 0 3..=13 flexible 9,
-    Fetch 1 4..=18 flexible 12,
-    ListOffsets 2 1..=11 flexible 6,
-    Metadata 3 0..=13 flexible 9,
-    FindCoordinator 10 0..=6 flexible 3,
-    ApiVersions 18 0..=5 flexible 3,
-    CreateTopics 19 2..=7 flexible 5,
-    DeleteTopics 20 1..=6 flexible 4,
-    DeleteRecords 21 0..=2 flexible 2,
-    InitProducerId 22 0..=5 flexible 2,
-    OffsetForLeaderEpoch 23 2..=4 flexible 4,
-    DescribeConfigs 32 1..=4 flexible 4,
-    AlterConfigs 33 0..=2 flexible 2,
-    DescribeLogDirs 35 1..=5 flexible 2,
-    CreatePartitions 37 0..=3 flexible 2,
-    IncrementalAlterConfigs 44 0..=1 flexible 1,
-    DescribeQuorum 55 0..=2 flexible 0,
-    DescribeCluster 60 0..=2 flexible 0,
-    DescribeTopicPartitions 75 0..=0 flexible 0,
+    /// An API of the client listener.
+    ApiKey {
+        Produce 0 3..=13 flexible 9,
+        Fetch 1 4..=18 flexible 12,
+        ListOffsets 2 1..=11 flexible 6,
+        Metadata 3 0..=13 flexible 9,
+        FindCoordinator 10 0..=6 flexible 3,
+        ApiVersions 18 0..=5 flexible 3,
+        CreateTopics 19 2..=7 flexible 5,
+        DeleteTopics 20 1..=6 flexible 4,
+        DeleteRecords 21 0..=2 flexible 2,
+        InitProducerId 22 0..=5 flexible 2,
+        OffsetForLeaderEpoch 23 2..=4 flexible 4,
+        DescribeConfigs 32 1..=4 flexible 4,
+        AlterConfigs 33 0..=2 flexible 2,
+        DescribeLogDirs 35 1..=5 flexible 2,
+        CreatePartitions 37 0..=3 flexible 2,
+        IncrementalAlterConfigs 44 0..=1 flexible 1,
+        DescribeQuorum 55 0..=2 flexible 0,
+        DescribeCluster 60 0..=2 flexible 0,
+        DescribeTopicPartitions 75 0..=0 flexible 0,
+    }
+}
+
+apis! {
+    /// What a broker asks the controller: Kafka's messages, on the quorum listener only and inside
+    /// an envelope of ours, so `ApiVersions` does not name them.
+    ControllerApi {
+        AlterPartition 56 2..=3 flexible 2,
+        BrokerRegistration 62 0..=4 flexible 0,
+        BrokerHeartbeat 63 0..=2 flexible 0,
+        AllocateProducerIds 67 0..=0 flexible 0,
+    }
 }
 
 impl ApiKey {
-    pub fn code(self) -> i16 {
-        self as i16
-    }
-
     /// The versions that `ApiVersions` names.
     pub fn advertised(self) -> Versions {
         let served = self.served();
@@ -105,12 +131,6 @@ impl ApiKey {
             Self::Produce => Versions { min: 0, ..served },
             _ => served,
         }
-    }
-}
-
-impl fmt::Display for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -154,6 +174,11 @@ mod tests {
         assert!(ApiKey::ALL.is_sorted());
         for api in ApiKey::ALL {
             assert_eq!(ApiKey::from_code(api.code()), Some(*api));
+        }
+        assert!(ControllerApi::ALL.is_sorted());
+        for api in ControllerApi::ALL {
+            assert_eq!(ControllerApi::from_code(api.code()), Some(*api));
+            assert_eq!(ApiKey::from_code(api.code()), None, "{api}");
         }
         // The group APIs wait for groups.
         assert_eq!(ApiKey::from_code(11), None);

@@ -1,7 +1,7 @@
 //! What the codec promises for every message: it gives back what it read, and survives the rest.
 
 use ottla::wire::{
-    api::ApiKey,
+    api::{ApiKey, ControllerApi},
     header::{RequestHeader, decode_response_header, encode_response_header},
     messages::{metadata::MetadataRequest, produce::ProduceRequest},
     reader::{DecodeError, Reader},
@@ -10,7 +10,7 @@ use ottla::wire::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    dispatch::{Direction, decode, defaults, recode},
+    dispatch::{Direction, Key, decode, defaults, recode},
     every::{APIS, cases},
     random::{self, Choices},
     schema,
@@ -61,24 +61,27 @@ proptest! {
         let wire = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire/schema");
         let (request, response) = schema::read_headers(&wire);
         for case in cases() {
-            let is_flexible = case.api.is_flexible(case.version);
+            // A message for the controller has an envelope instead of a header.
+            let Key::Client(api) = case.api else {
+                continue;
+            };
+            let is_flexible = api.is_flexible(case.version);
             if case.direction == Direction::Request {
                 let version = if is_flexible { 2 } else { 1 };
                 let mut bytes = random::message(&request, version, &mut Choices(&choices));
-                bytes[..2].copy_from_slice(&case.api.code().to_be_bytes());
+                bytes[..2].copy_from_slice(&api.code().to_be_bytes());
                 bytes[2..4].copy_from_slice(&case.version.to_be_bytes());
-                if case.api.advertised().contains(case.version) {
+                if api.advertised().contains(case.version) {
                     let header = RequestHeader::decode(&mut Reader::new(&bytes)).unwrap();
                     prop_assert_eq!(written(|w| header.encode(w)), bytes, "{}", case);
                 }
             } else {
-                let is_flexible = is_flexible && case.api != ApiKey::ApiVersions;
+                let is_flexible = is_flexible && api != ApiKey::ApiVersions;
                 let version = i16::from(is_flexible);
                 let bytes = random::message(&response, version, &mut Choices(&choices));
                 let mut reader = Reader::new(&bytes);
-                let id = decode_response_header(&mut reader, case.api, case.version).unwrap();
-                let again =
-                    written(|w| encode_response_header(w, case.api, case.version, id));
+                let id = decode_response_header(&mut reader, api, case.version).unwrap();
+                let again = written(|w| encode_response_header(w, api, case.version, id));
                 prop_assert_eq!(again, bytes, "{}", case);
             }
         }
@@ -103,8 +106,8 @@ fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
 /// W3, as far as the codec goes: a version that is advertised can be read and written.
 #[test]
 fn the_table_serves_what_the_schema_has_but_nothing_unstable() {
-    assert_eq!(APIS.len(), ApiKey::ALL.len());
-    for api in APIS.iter() {
+    assert_eq!(APIS.len(), ApiKey::ALL.len() + ControllerApi::ALL.len());
+    for api in APIS.iter().filter(|api| !api.is_of_controller) {
         let key = ApiKey::from_code(api.key).unwrap();
         assert_eq!(key.name(), api.name);
         let max = api
@@ -114,6 +117,22 @@ fn the_table_serves_what_the_schema_has_but_nothing_unstable() {
         assert_eq!(key.advertised().min, api.request.valid.min, "{key}");
         assert_eq!(key.advertised().max, max, "{key}");
         for version in api.request.valid.min..=api.request.valid.max {
+            let is_flexible = version >= api.request.flexible_from;
+            assert_eq!(key.is_flexible(version), is_flexible, "{key} v{version}");
+        }
+    }
+}
+
+#[test]
+fn what_a_broker_asks_the_controller_is_in_a_table_of_its_own() {
+    for api in APIS.iter().filter(|api| api.is_of_controller) {
+        assert_eq!(ApiKey::from_code(api.key), None, "{}", api.name);
+        let key = ControllerApi::from_code(api.key).unwrap();
+        assert_eq!(key.name(), api.name);
+        let served = key.served();
+        let valid = api.request.valid;
+        assert_eq!((served.min, served.max), (valid.min, valid.max), "{key}");
+        for version in valid.min..=valid.max {
             let is_flexible = version >= api.request.flexible_from;
             assert_eq!(key.is_flexible(version), is_flexible, "{key} v{version}");
         }

@@ -1,11 +1,44 @@
 //! Every message by API, direction and version, for tests that go through all of them.
 
+use std::fmt;
+
 use ottla::wire::{
-    api::ApiKey,
+    api::{ApiKey, ControllerApi},
     messages,
     reader::{DecodeError, Reader},
     writer::{EncodeError, Writer},
 };
+
+/// An API of either table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Client(ApiKey),
+    Controller(ControllerApi),
+}
+
+impl Key {
+    pub(crate) fn from_code(code: i16) -> Option<Self> {
+        let of_controller = || ControllerApi::from_code(code).map(Self::Controller);
+        ApiKey::from_code(code)
+            .map(Self::Client)
+            .or_else(of_controller)
+    }
+}
+
+impl From<ApiKey> for Key {
+    fn from(api: ApiKey) -> Self {
+        Self::Client(api)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(api) => api.fmt(f),
+            Self::Controller(api) => api.fmt(f),
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
@@ -15,14 +48,20 @@ pub(crate) enum Direction {
 
 /// Reads a message and writes it again.
 pub(crate) fn recode(
-    api: ApiKey,
+    api: impl Into<Key>,
     direction: Direction,
     version: i16,
     bytes: &[u8],
 ) -> Result<Vec<u8>, DecodeError> {
     let mut reader = Reader::new(bytes);
     let mut writer = Writer::new();
-    recode_with(api, direction, version, &mut reader, Some(&mut writer))?;
+    recode_with(
+        api.into(),
+        direction,
+        version,
+        &mut reader,
+        Some(&mut writer),
+    )?;
     reader.finish()?;
     let segments = writer.finish().expect("what was read can be written");
     Ok(segments.into_bytes().expect("in memory").to_vec())
@@ -30,85 +69,103 @@ pub(crate) fn recode(
 
 /// Reads a message and drops it, with nothing around it that could allocate.
 pub(crate) fn decode(
-    api: ApiKey,
+    api: impl Into<Key>,
     direction: Direction,
     version: i16,
     bytes: &[u8],
 ) -> Result<(), DecodeError> {
-    recode_with(api, direction, version, &mut Reader::new(bytes), None)
+    recode_with(
+        api.into(),
+        direction,
+        version,
+        &mut Reader::new(bytes),
+        None,
+    )
 }
 
 /// Writes the message that has its defaults only.
 pub(crate) fn defaults(
-    api: ApiKey,
+    api: impl Into<Key>,
     direction: Direction,
     version: i16,
 ) -> Result<Vec<u8>, EncodeError> {
     let mut writer = Writer::new();
-    write_defaults(api, direction, version, &mut writer);
+    write_defaults(api.into(), direction, version, &mut writer);
     Ok(writer.finish()?.into_bytes().expect("in memory").to_vec())
 }
 
 macro_rules! dispatch {
-    ($($api:ident $module:ident $request:ident $response:ident,)*) => {
+    ($($side:ident $table:ident {
+        $($api:ident $module:ident $request:ident $response:ident,)*
+    })*) => {
         fn recode_with(
-            api: ApiKey,
+            api: Key,
             direction: Direction,
             version: i16,
             reader: &mut Reader<'_>,
             writer: Option<&mut Writer>,
         ) -> Result<(), DecodeError> {
             match (api, direction) {
-                $(
-                    (ApiKey::$api, Direction::Request) => {
+                $($(
+                    (Key::$side($table::$api), Direction::Request) => {
                         let message = messages::$module::$request::decode(reader, version)?;
                         writer.map(|writer| message.encode(writer, version));
                     }
-                    (ApiKey::$api, Direction::Response) => {
+                    (Key::$side($table::$api), Direction::Response) => {
                         let message = messages::$module::$response::decode(reader, version)?;
                         writer.map(|writer| message.encode(writer, version));
                     }
-                )*
+                )*)*
             }
             Ok(())
         }
 
-        fn write_defaults(api: ApiKey, direction: Direction, version: i16, writer: &mut Writer) {
+        fn write_defaults(api: Key, direction: Direction, version: i16, writer: &mut Writer) {
             match (api, direction) {
-                $(
-                    (ApiKey::$api, Direction::Request) => {
+                $($(
+                    (Key::$side($table::$api), Direction::Request) => {
                         messages::$module::$request::default().encode(writer, version);
                     }
-                    (ApiKey::$api, Direction::Response) => {
+                    (Key::$side($table::$api), Direction::Response) => {
                         messages::$module::$response::default().encode(writer, version);
                     }
-                )*
+                )*)*
             }
         }
     };
 }
 
 dispatch! {
-    Produce produce ProduceRequest ProduceResponse,
-    Fetch fetch FetchRequest FetchResponse,
-    ListOffsets list_offsets ListOffsetsRequest ListOffsetsResponse,
-    Metadata metadata MetadataRequest MetadataResponse,
-    ApiVersions api_versions ApiVersionsRequest ApiVersionsResponse,
-    CreateTopics create_topics CreateTopicsRequest CreateTopicsResponse,
-    DeleteTopics delete_topics DeleteTopicsRequest DeleteTopicsResponse,
-    DeleteRecords delete_records DeleteRecordsRequest DeleteRecordsResponse,
-    InitProducerId init_producer_id InitProducerIdRequest InitProducerIdResponse,
-    OffsetForLeaderEpoch offset_for_leader_epoch
-        OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
-    DescribeConfigs describe_configs DescribeConfigsRequest DescribeConfigsResponse,
-    AlterConfigs alter_configs AlterConfigsRequest AlterConfigsResponse,
-    DescribeLogDirs describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse,
-    CreatePartitions create_partitions CreatePartitionsRequest CreatePartitionsResponse,
-    FindCoordinator find_coordinator FindCoordinatorRequest FindCoordinatorResponse,
-    IncrementalAlterConfigs incremental_alter_configs
-        IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
-    DescribeQuorum describe_quorum DescribeQuorumRequest DescribeQuorumResponse,
-    DescribeCluster describe_cluster DescribeClusterRequest DescribeClusterResponse,
-    DescribeTopicPartitions describe_topic_partitions
-        DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    Client ApiKey {
+        Produce produce ProduceRequest ProduceResponse,
+        Fetch fetch FetchRequest FetchResponse,
+        ListOffsets list_offsets ListOffsetsRequest ListOffsetsResponse,
+        Metadata metadata MetadataRequest MetadataResponse,
+        ApiVersions api_versions ApiVersionsRequest ApiVersionsResponse,
+        CreateTopics create_topics CreateTopicsRequest CreateTopicsResponse,
+        DeleteTopics delete_topics DeleteTopicsRequest DeleteTopicsResponse,
+        DeleteRecords delete_records DeleteRecordsRequest DeleteRecordsResponse,
+        InitProducerId init_producer_id InitProducerIdRequest InitProducerIdResponse,
+        OffsetForLeaderEpoch offset_for_leader_epoch
+            OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
+        DescribeConfigs describe_configs DescribeConfigsRequest DescribeConfigsResponse,
+        AlterConfigs alter_configs AlterConfigsRequest AlterConfigsResponse,
+        DescribeLogDirs describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse,
+        CreatePartitions create_partitions CreatePartitionsRequest CreatePartitionsResponse,
+        FindCoordinator find_coordinator FindCoordinatorRequest FindCoordinatorResponse,
+        IncrementalAlterConfigs incremental_alter_configs
+            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+        DescribeQuorum describe_quorum DescribeQuorumRequest DescribeQuorumResponse,
+        DescribeCluster describe_cluster DescribeClusterRequest DescribeClusterResponse,
+        DescribeTopicPartitions describe_topic_partitions
+            DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+    }
+    Controller ControllerApi {
+        AlterPartition alter_partition AlterPartitionRequest AlterPartitionResponse,
+        BrokerRegistration broker_registration
+            BrokerRegistrationRequest BrokerRegistrationResponse,
+        BrokerHeartbeat broker_heartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse,
+        AllocateProducerIds allocate_producer_ids
+            AllocateProducerIdsRequest AllocateProducerIdsResponse,
+    }
 }

@@ -37,8 +37,10 @@ pub(crate) fn module(api: &Api) -> String {
     if body.contains("Cow<") {
         out.push_str("use std::borrow::Cow;\n\n");
     }
+    let (table, request) = client_or_controller(api);
+    let table = format!("api::{table}");
     let mut used = vec![
-        "api::ApiKey",
+        table.as_str(),
         "reader::{DecodeError, Reader}",
         "writer::Writer",
     ];
@@ -50,9 +52,18 @@ pub(crate) fn module(api: &Api) -> String {
         used.extend(body.contains(word).then_some(import));
     }
     used.sort_unstable();
-    let _ = writeln!(out, "use super::Request;");
+    let _ = writeln!(out, "use super::{request};");
     let _ = writeln!(out, "use crate::wire::{{{}}};\n", used.join(", "));
     out + body.trim_end() + "\n"
+}
+
+/// The table that has the API, and the trait of its requests.
+fn client_or_controller(api: &Api) -> (&'static str, &'static str) {
+    if api.is_of_controller {
+        ("ControllerApi", "ControllerRequest")
+    } else {
+        ("ApiKey", "Request")
+    }
 }
 
 /// What lets a client send the request and read its response by type.
@@ -71,11 +82,12 @@ fn request_impl(api: &Api, out: &mut String) {
         generics(&api.request, "<'_>"),
         generics(&api.response, "<'r>"),
     );
+    let (table, implemented) = client_or_controller(api);
     let _ = writeln!(
         out,
         "\
-impl Request for {request} {{
-    const API: ApiKey = ApiKey::{};
+impl {implemented} for {request} {{
+    const API: {table} = {table}::{};
     type Response<'r> = {response};
 
     fn encode(&self, w: &mut Writer, v: i16) {{
@@ -344,8 +356,8 @@ fn condition(versions: Versions, within: Versions) -> Option<String> {
 fn differs(field: &Field) -> String {
     let name = &field.name;
     match &field.kind {
-        _ if field.is_array => format!("!self.{name}.is_empty()"),
         _ if field.defaults_to_null() => format!("self.{name}.is_some()"),
+        _ if field.is_array => format!("!self.{name}.is_empty()"),
         Kind::Struct(kind) => format!("self.{name} != {kind}::default()"),
         Kind::Bool if field.default.is_none() => format!("self.{name}"),
         Kind::Uuid => format!("!self.{name}.is_nil()"),

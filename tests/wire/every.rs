@@ -2,10 +2,8 @@
 
 use std::{path::Path, sync::LazyLock};
 
-use ottla::wire::api::ApiKey;
-
 use crate::{
-    dispatch::Direction,
+    dispatch::{Direction, Key},
     random::{self, Choices},
     schema::{self, Api, Message},
 };
@@ -18,7 +16,7 @@ pub(crate) static APIS: LazyLock<Vec<Api>> = LazyLock::new(|| {
 /// One version of one message.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
-    pub(crate) api: ApiKey,
+    pub(crate) api: Key,
     pub(crate) direction: Direction,
     pub(crate) version: i16,
     pub(crate) message: &'static Message,
@@ -38,7 +36,7 @@ impl std::fmt::Display for Case {
 
 pub(crate) fn cases() -> impl Iterator<Item = Case> {
     APIS.iter().flat_map(|api| {
-        let key = ApiKey::from_code(api.key).expect("every API of the schema is in the table");
+        let key = Key::from_code(api.key).expect("every API of the schema is in a table");
         let directions = [
             (Direction::Request, &api.request),
             (Direction::Response, &api.response),

@@ -106,6 +106,8 @@ pub(crate) struct Api {
     pub(crate) key: i16,
     pub(crate) name: String,
     pub(crate) unstable: Option<i16>,
+    /// Whether it is asked of the controller, not of the client listener.
+    pub(crate) is_of_controller: bool,
     pub(crate) request: Message,
     pub(crate) response: Message,
 }
@@ -167,9 +169,13 @@ fn parse_api(module: &str, text: &str) -> Api {
         .first()
         .map(|(_, _, l)| l.split(' ').collect())
         .unwrap_or_default();
-    let (head, unstable) = match words[..] {
-        [.., "unstable", version] => (&words[..words.len() - 2], version.parse().ok()),
-        _ => (&words[..], None),
+    let (words, is_of_controller) = match &words[..] {
+        [head @ .., "controller"] => (head, true),
+        words => (words, false),
+    };
+    let (head, unstable) = match words {
+        [head @ .., "unstable", version] => (head, version.parse().ok()),
+        _ => (words, None),
     };
     let ["api", key, name, valid, "flexible", flexible] = head else {
         lines.fail(0, "api line")
@@ -188,6 +194,7 @@ fn parse_api(module: &str, text: &str) -> Api {
         key: key.parse().expect("an api key"),
         name: (*name).to_owned(),
         unstable,
+        is_of_controller,
         request: body("request", "Request"),
         response: body("response", "Response"),
     }

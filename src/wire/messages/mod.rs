@@ -13,15 +13,23 @@
 )]
 
 use crate::wire::{
-    api::ApiKey,
+    api::{ApiKey, ControllerApi},
     reader::{DecodeError, Reader},
     writer::Writer,
 };
 
 #[rustfmt::skip]
+pub mod allocate_producer_ids;
+#[rustfmt::skip]
 pub mod alter_configs;
 #[rustfmt::skip]
+pub mod alter_partition;
+#[rustfmt::skip]
 pub mod api_versions;
+#[rustfmt::skip]
+pub mod broker_heartbeat;
+#[rustfmt::skip]
+pub mod broker_registration;
 #[rustfmt::skip]
 pub mod create_partitions;
 #[rustfmt::skip]
@@ -60,6 +68,18 @@ pub mod produce;
 /// A request together with its API and its response, for clients.
 pub trait Request {
     const API: ApiKey;
+    type Response<'r>;
+
+    fn encode(&self, writer: &mut Writer, version: i16);
+    fn decode_response<'r>(
+        reader: &mut Reader<'r>,
+        version: i16,
+    ) -> Result<Self::Response<'r>, DecodeError>;
+}
+
+/// A broker's request to the controller, together with its API and its response.
+pub trait ControllerRequest {
+    const API: ControllerApi;
     type Response<'r>;
 
     fn encode(&self, writer: &mut Writer, version: i16);

@@ -8,14 +8,26 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use ottla::wire::{api::ApiKey, error_code::ErrorCode};
+use ottla::wire::{
+    api::{ApiKey, ControllerApi},
+    error_code::ErrorCode,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    dispatch::{self, Direction},
+    dispatch::{self, Direction, Key},
     random::{self, Choices},
     schema::{self, Message},
 };
+
+impl Key {
+    fn code(self) -> i16 {
+        match self {
+            Self::Client(api) => api.code(),
+            Self::Controller(api) => api.code(),
+        }
+    }
+}
 
 /// Random messages of each version of each message.
 const ROUNDS: usize = 40;
@@ -99,10 +111,10 @@ fn word(direction: Direction) -> &'static str {
 }
 
 /// Every message of every version that Kafka still reads.
-fn each(mut visit: impl FnMut(ApiKey, Direction, &Message, i16)) {
+fn each(mut visit: impl FnMut(Key, Direction, &Message, i16)) {
     for api in schema::read_apis(&schema_directory()) {
-        let key = ApiKey::from_code(api.key).unwrap();
-        let min = if key == ApiKey::Produce {
+        let key = Key::from_code(api.key).unwrap();
+        let min = if key == Key::Client(ApiKey::Produce) {
             3
         } else {
             api.request.valid.min
@@ -193,8 +205,11 @@ fn error_codes_are_kafkas() {
 #[test]
 fn served_versions_are_kafkas() {
     let theirs = Kafka::start().table("apis");
-    for api in ApiKey::ALL {
-        let served = api.served();
+    let of_clients = ApiKey::ALL.iter().map(|api| (Key::Client(*api), api.served()));
+    let of_controller = ControllerApi::ALL
+        .iter()
+        .map(|api| (Key::Controller(*api), api.served()));
+    for (api, served) in of_clients.chain(of_controller) {
         let row = format!("{} {api} {} {}", api.code(), served.min, served.max);
         assert!(theirs.contains(&row), "{row}");
     }

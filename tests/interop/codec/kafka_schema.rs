@@ -13,17 +13,13 @@ const NOT_SERVED: &[&str] = &[
     "AddOffsetsToTxn",
     "AddPartitionsToTxn",
     "AddRaftVoter",
-    "AllocateProducerIds",
     "AlterClientQuotas",
-    "AlterPartition",
     "AlterPartitionReassignments",
     "AlterReplicaLogDirs",
     "AlterShareGroupOffsets",
     "AlterUserScramCredentials",
     "AssignReplicasToDirs",
     "BeginQuorumEpoch",
-    "BrokerHeartbeat",
-    "BrokerRegistration",
     "ConsumerGroupDescribe",
     "ConsumerGroupHeartbeat",
     "ControlledShutdown",
@@ -171,6 +167,10 @@ fn every_message_is_the_jars() {
             );
             compare_message(message, &theirs);
         }
+        let listeners = &jar.message(&format!("{}Request", api.name))["listeners"];
+        let listeners = listeners.as_array().unwrap();
+        let is_of_brokers = listeners.iter().any(|listener| listener == "broker");
+        assert_eq!(api.is_of_controller, !is_of_brokers, "{}", api.name);
     }
 }
 
