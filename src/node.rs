@@ -19,7 +19,9 @@ use crate::controller::JoinError;
 use crate::metadata::Publisher;
 use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
+use crate::replica::replicas::Outbound;
 use crate::replica::{ReplicaMap, Replicas};
+use tokio::sync::mpsc;
 
 mod data_plane;
 mod directories;
@@ -154,11 +156,17 @@ impl Node {
             quorum_listener,
             ending,
         )?;
+        // Alone there is nobody to follow, and nobody else to be in sync.
+        let outbound = Outbound {
+            isr_proposals: mpsc::unbounded_channel().0,
+            fetch_orders: mpsc::unbounded_channel().0,
+        };
         let replicas = Arc::new(Replicas::new(
             config.node_id,
             map,
             directories.all(),
-            config.storage.clone(),
+            (config.storage.clone(), config.replica.lag_max),
+            outbound,
         ));
         let admin = quorum.admin();
         let broker = Arc::new(Broker::new(config.clone(), publisher, admin, replicas));

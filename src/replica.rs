@@ -8,6 +8,8 @@ pub mod combining;
 pub(crate) mod core;
 mod directories;
 mod driver;
+pub mod following;
+pub mod isr_change;
 pub mod replicas;
 pub mod request;
 mod settings;
@@ -21,15 +23,17 @@ use ottla_storage::log::PartitionLog;
 use ottla_storage::{DirectoryId, LogEvent, Offset};
 
 use combining::{Combining, Limits};
-use core::effect::Leadership;
+use core::effect::FollowerFetch;
 use core::partition::Partition;
 use directories::Directories;
-use driver::{Closing, Driver, Event};
+use driver::{Closing, Driver, Event, Part};
+use following::FromLeader;
+use isr_change::{IsrAnswer, IsrProposals};
 use request::Submission;
 use settings::PartitionConfig;
 use view::{Published, View, Watch};
 
-use crate::metadata::{BrokerId, PartitionIndex, TopicId};
+use crate::metadata::{BrokerId, PartitionEpoch, PartitionIndex, TopicId};
 
 pub use replicas::{PartitionChange, ReplicaMap, Replicas};
 
@@ -81,6 +85,7 @@ impl Replica {
         config: Arc<PartitionConfig>,
         (directories, assigned_directory): (Arc<Directories>, Option<DirectoryId>),
         initial: Arc<View>,
+        proposals: IsrProposals,
     ) -> Arc<Self> {
         Arc::new_cyclic(|replica| {
             let published = Arc::new(Published::new(initial));
@@ -91,6 +96,7 @@ impl Replica {
                 published.clone(),
                 core,
                 config,
+                proposals,
             );
             Self {
                 key,
@@ -180,9 +186,30 @@ impl Replica {
         self.post(Event::Opened(Box::new(result)));
     }
 
-    /// The metadata names this broker the leader.
-    pub(crate) fn lead(&self, leadership: Leadership) {
-        self.post(Event::Lead(leadership));
+    /// The metadata says which part this broker plays.
+    pub(crate) fn play(&self, part: Part) {
+        self.post(Event::Play(part));
+    }
+
+    /// A follower has asked this leader for records, in a way that shows how far it is.
+    pub fn follower_fetched(&self, fetch: FollowerFetch) {
+        self.post(Event::FollowerFetch(fetch));
+    }
+
+    /// The leader has answered a fetch for this follower.
+    pub fn from_leader(&self, answer: FromLeader) {
+        self.post(Event::FromLeader(Box::new(answer)));
+    }
+
+    pub(crate) fn isr_answered(&self, proposed_at: PartitionEpoch, answer: IsrAnswer) {
+        self.post(Event::IsrAnswered(proposed_at, answer));
+    }
+
+    /// It is time to look for followers that lag. Whoever leads nothing has none.
+    pub fn check_isr(&self) {
+        if matches!(**self.view(), View::Led(_)) {
+            self.post(Event::CheckIsr);
+        }
     }
 
     /// Settings changed.
@@ -202,14 +229,17 @@ impl Replica {
 
     /// It is time for retention. A log that is not open is opened if it has more than its active segment.
     pub fn retain(&self) {
-        if matches!(**self.view(), View::Led(_) | View::Closed) {
+        if matches!(
+            **self.view(),
+            View::Led(_) | View::Followed(_) | View::Closed
+        ) {
             self.post(Event::Retain);
         }
     }
 
     /// It is time to forget producers that are gone. A log that is not open remembers none.
     pub fn expire_producers(&self) {
-        if matches!(**self.view(), View::Led(_)) {
+        if matches!(**self.view(), View::Led(_) | View::Followed(_)) {
             self.post(Event::ExpireProducers);
         }
     }

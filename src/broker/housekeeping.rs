@@ -1,4 +1,4 @@
-//! What needs doing from time to time: retention, and forgetting producers that are gone.
+//! What needs doing from time to time: retention, forgetting producers that are gone, letting followers that lag go.
 //!
 //! One task for all partitions, on the thread that also applies metadata, so that no core waits for
 //! it. A log is opened for it only if retention may take something: an idle partition costs nothing.
@@ -13,7 +13,10 @@ const TURN_COUNT: usize = 16;
 
 pub(super) async fn run(broker: &Broker) {
     let storage = &broker.config.storage;
+    // So a follower is let go after one and a half times the lag at the latest.
+    let isr_check_interval = broker.config.replica.lag_max / 2;
     tokio::join!(
+        every(broker, isr_check_interval, Replica::check_isr),
         every(broker, storage.retention_check_interval, Replica::retain),
         every(
             broker,

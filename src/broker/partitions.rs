@@ -93,7 +93,10 @@ pub(crate) fn find_leader(
         .replicas
         .find(topic.id(), index)
         .ok_or(Missing::NotApplied)?;
-    if matches!(**replica.view(), View::Refused(Refusal::NotLeader)) {
+    if matches!(
+        **replica.view(),
+        View::Refused(Refusal::NotLeader) | View::Followed(_)
+    ) {
         return Err(Missing::NotApplied);
     }
     Ok(replica)
@@ -146,6 +149,7 @@ pub(crate) async fn open_view(cx: &Context, replica: &Arc<Replica>) -> Result<Le
     let now = || match &**replica.view() {
         View::Led(led) => Some(Ok(led.clone())),
         View::Refused(refusal) => Some(Err(ErrorCode::from(*refusal))),
+        View::Followed(_) => Some(Err(ErrorCode::NotLeaderOrFollower)),
         View::Closed => None,
     };
     if let Some(known) = now() {

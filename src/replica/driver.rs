@@ -12,16 +12,22 @@ use ottla_storage::time::MonoMillis;
 use ottla_storage::{LogEvent, Offset};
 
 use super::combining::Writer;
-use super::core::effect::{self, Effect, Effects, Leadership, LogBounds, Outcome, Refusal, Ticket};
-use super::core::partition::{Partition, Reign};
+use super::core::effect::{
+    self, Effect, Effects, FollowerFetch, Following, Leadership, LogBounds, Outcome, Ticket,
+};
+use super::core::partition::{Partition, Standing};
 use super::directories::Directories;
+use super::following::FromLeader;
+use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
 use super::request::{AskedBy, DeleteRecords, Done, Produce, Request, RequestError};
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
 use crate::clock;
+use crate::metadata::PartitionEpoch;
 
 mod append;
+mod follow;
 mod log;
 mod publish;
 
@@ -39,8 +45,16 @@ pub(crate) enum Event {
     Open,
     /// The I/O thread has opened the log, or could not.
     Opened(Box<Result<OpenedLog, OpenFailure>>),
-    /// The metadata names this broker the leader.
-    Lead(Leadership),
+    /// The metadata says which part this broker plays.
+    Play(Part),
+    /// A follower has asked for records.
+    FollowerFetch(FollowerFetch),
+    /// The leader has answered this follower.
+    FromLeader(Box<FromLeader>),
+    /// The controller has answered the proposal made at this epoch.
+    IsrAnswered(PartitionEpoch, IsrAnswer),
+    /// It is time to look for followers that lag.
+    CheckIsr,
     /// Settings changed.
     Configure(Arc<PartitionConfig>),
     /// The log's I/O came further.
@@ -57,6 +71,13 @@ pub(crate) enum Event {
     Delete,
     /// The node stops: the log is closed in order, then the sender is dropped.
     Close(Closing),
+}
+
+/// The part that the metadata gives to this broker.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Lead(Leadership),
+    Follow(Following),
 }
 
 /// A request that is not decided.
@@ -78,13 +99,16 @@ pub(crate) struct Driver {
     core: Partition,
     log: Log,
     config: Arc<PartitionConfig>,
-    /// The leadership that the log's opening waits with.
-    leadership: Option<Leadership>,
+    proposals: IsrProposals,
+    /// The part that waits for the log to be open.
+    part: Option<Part>,
+    /// How far the partition was committed when the log was opened.
+    opened_high_watermark: Offset,
     asked: HashMap<Ticket, Asked>,
     next_ticket: u64,
     turn: Turn,
     /// What the last view showed.
-    shown: Option<Result<Reign, Refusal>>,
+    shown: Option<Standing>,
     /// Where the last view's log started and ended.
     shown_bounds: (Offset, Offset),
 }
@@ -128,6 +152,7 @@ impl Driver {
         published: Arc<Published>,
         core: Partition,
         config: Arc<PartitionConfig>,
+        proposals: IsrProposals,
     ) -> Self {
         Self {
             replica,
@@ -136,7 +161,9 @@ impl Driver {
             core,
             log: Log::Closed,
             config,
-            leadership: None,
+            proposals,
+            part: None,
+            opened_high_watermark: Offset::ZERO,
             asked: HashMap::new(),
             next_ticket: 0,
             turn: Turn::default(),
@@ -181,17 +208,27 @@ impl Driver {
             }
             Event::Open => self.open(),
             Event::Opened(result) => self.opened(now, *result),
-            Event::Lead(leadership) => match &self.log {
+            Event::Play(part) => match &self.log {
                 Log::Open(log) => {
-                    let (bounds, high_watermark) = (bounds(log), log.log_start());
-                    self.lead(now, leadership, bounds, high_watermark);
+                    let bounds = bounds(log);
+                    self.play(now, part, bounds);
                 }
                 Log::Closed | Log::Opening { .. } | Log::Recovering | Log::Unavailable => {
                     self.turn.is_changed = true;
-                    self.leadership = Some(leadership);
+                    self.part = Some(part);
                 }
                 Log::Doomed(_) | Log::Gone => {}
             },
+            Event::FollowerFetch(fetch) => self.decide(now, effect::Event::FollowerFetch(fetch)),
+            Event::FromLeader(answer) => self.from_leader(now, *answer),
+            Event::IsrAnswered(partition_epoch, answer) => self.decide(
+                now,
+                effect::Event::IsrAnswered {
+                    partition_epoch,
+                    answer,
+                },
+            ),
+            Event::CheckIsr => self.decide(now, effect::Event::CheckIsr),
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),
             Event::Tick => self.decide(now, effect::Event::Tick),
@@ -277,7 +314,7 @@ impl Driver {
             Effect::AdvanceLogStart { to } => {
                 let wall = clock::wall();
                 // Consumers below `to` are cut off now; the files go as soon as they may.
-                let high_watermark = self.core.reign().map_or(to, |reign| reign.high_watermark);
+                let high_watermark = self.core.high_watermark().unwrap_or(to);
                 self.with_log(|log| {
                     log.advance_log_start(to);
                     log.apply_retention(wall, high_watermark);
@@ -290,6 +327,24 @@ impl Driver {
                     log.apply_retention(wall, high_watermark);
                 });
                 self.moved(now);
+            }
+            Effect::Truncate { to } => self.truncate(now, to),
+            Effect::Restart { at } => self.restart(now, at),
+            Effect::ProposeIsr {
+                leader_epoch,
+                partition_epoch,
+                isr,
+            } => {
+                let Some(replica) = self.replica.upgrade() else {
+                    return;
+                };
+                // A node that stops has nobody who would carry it.
+                let _ = self.proposals.send(IsrProposal {
+                    key: replica.key(),
+                    leader_epoch,
+                    partition_epoch,
+                    isr,
+                });
             }
             Effect::Flush => self.with_log(PartitionLog::request_flush),
         }
@@ -310,22 +365,22 @@ impl Driver {
         }
     }
 
-    fn lead(
-        &mut self,
-        now: MonoMillis,
-        leadership: Leadership,
-        bounds: LogBounds,
-        high_watermark: Offset,
-    ) {
+    fn play(&mut self, now: MonoMillis, part: Part, bounds: LogBounds) {
         self.turn.is_changed = true;
-        self.decide(
-            now,
-            effect::Event::Lead {
+        let high_watermark = self.opened_high_watermark;
+        let event = match part {
+            Part::Lead(leadership) => effect::Event::Lead {
                 leadership,
                 bounds,
                 high_watermark,
             },
-        );
+            Part::Follow(following) => effect::Event::Follow {
+                following,
+                bounds,
+                high_watermark,
+            },
+        };
+        self.decide(now, event);
     }
 
     fn configure(&mut self, now: MonoMillis, config: Arc<PartitionConfig>) {

@@ -2,8 +2,9 @@
 //!
 //! A topic is its id here: a topic that was deleted and made again under its name is another one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ottla_storage::journal::LogKey;
@@ -11,9 +12,11 @@ use ottla_storage::log::LogConfig;
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::{DirectoryEvent, DirectoryId, LogEvent, LogEvents};
 
-use super::core::effect::Leadership;
-use super::core::isr::Isr;
+use super::core::effect::{Following, Leadership};
 use super::directories::{Directories, log_key};
+use super::driver::Part;
+use super::following::{FetchOrder, FetchOrders};
+use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
 use super::request::Refusal;
 use super::settings::PartitionConfig;
 use super::view::View;
@@ -59,6 +62,15 @@ impl LogEvents for ReplicaMap {
     }
 }
 
+/// What the replicas want of the rest of the node.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// In-sync sets, of the controller.
+    pub isr_proposals: IsrProposals,
+    /// Records, of the leaders.
+    pub fetch_orders: FetchOrders,
+}
+
 /// The replicas of this broker.
 #[derive(Debug)]
 pub struct Replicas {
@@ -68,6 +80,8 @@ pub struct Replicas {
     changing: Mutex<()>,
     directories: Arc<Directories>,
     storage: StorageConfig,
+    lag_max: Duration,
+    outbound: Outbound,
     /// What every new replica shows, shared: an idle partition costs little.
     unassigned: Arc<View>,
 }
@@ -78,7 +92,8 @@ impl Replicas {
         me: BrokerId,
         map: Arc<ReplicaMap>,
         dirs: Vec<Arc<LogDir>>,
-        storage: StorageConfig,
+        (storage, lag_max): (StorageConfig, Duration),
+        outbound: Outbound,
     ) -> Self {
         Self {
             me,
@@ -86,6 +101,8 @@ impl Replicas {
             changing: Mutex::new(()),
             directories: Directories::new(dirs),
             storage,
+            lag_max,
+            outbound,
             unassigned: Arc::new(View::Refused(Refusal::NotLeader)),
         }
     }
@@ -138,11 +155,44 @@ impl Replicas {
             self.change(|map| map.extend(new.into_iter().map(|replica| (replica.key(), replica))));
         }
         for change in changes {
-            let replica = self.map.find(change.key);
-            let leads = change.partition.leader == Some(self.me);
-            if let Some(replica) = replica.filter(|_| leads) {
-                replica.lead(leadership(change.partition));
+            if let Some(replica) = self.map.find(change.key) {
+                self.play(replica, change.partition);
             }
+        }
+    }
+
+    /// Tells a replica its part, and whoever fetches for it what there is to fetch.
+    fn play(&self, replica: Arc<Replica>, partition: &PartitionImage) {
+        let key = replica.key();
+        if partition.leader == Some(self.me) {
+            replica.play(Part::Lead(leadership(partition)));
+            self.order(FetchOrder::Stop(key));
+            return;
+        }
+        replica.play(Part::Follow(Following {
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+        }));
+        self.order(match partition.leader {
+            Some(leader) => FetchOrder::Follow {
+                replica,
+                leader,
+                leader_epoch: partition.leader_epoch,
+            },
+            None => FetchOrder::Stop(key),
+        });
+    }
+
+    fn order(&self, order: FetchOrder) {
+        // Nobody fetches for a node that stops.
+        let _ = self.outbound.fetch_orders.send(order);
+    }
+
+    /// Brings the controller's answer to the partition that asked.
+    pub fn isr_answered(&self, proposal: &IsrProposal, answer: IsrAnswer) {
+        if let Some(replica) = self.map.find(proposal.key) {
+            replica.isr_answered(proposal.partition_epoch, answer);
         }
     }
 
@@ -151,6 +201,7 @@ impl Replicas {
         let mut gone = Vec::new();
         self.change(|map| gone.extend(keys.iter().filter_map(|key| map.remove(key))));
         for replica in &gone {
+            self.order(FetchOrder::Stop(replica.key()));
             replica.delete();
         }
     }
@@ -158,7 +209,7 @@ impl Replicas {
     /// Gives a replica other settings.
     pub fn configure(&self, key: ReplicaKey, config: &TopicConfig) {
         if let Some(replica) = self.map.find(key) {
-            let config = PartitionConfig::new(config, &self.storage, jitter_of(key));
+            let config = self.partition_config(config, key);
             replica.configure(Arc::new(config));
         }
     }
@@ -177,7 +228,7 @@ impl Replicas {
     }
 
     fn make(&self, change: &PartitionChange<'_>) -> Arc<Replica> {
-        let config = PartitionConfig::new(change.config, &self.storage, jitter_of(change.key));
+        let config = self.partition_config(change.config, change.key);
         Replica::new(
             (change.key, change.topic.clone(), self.me),
             Arc::new(config),
@@ -186,7 +237,12 @@ impl Replicas {
                 change.partition.directory_of(self.me),
             ),
             self.unassigned.clone(),
+            self.outbound.isr_proposals.clone(),
         )
+    }
+
+    fn partition_config(&self, topic: &TopicConfig, key: ReplicaKey) -> PartitionConfig {
+        PartitionConfig::new(topic, &self.storage, self.lag_max, jitter_of(key))
     }
 
     fn change(&self, change: impl FnOnce(&mut Map)) {
@@ -211,11 +267,11 @@ pub struct PartitionChange<'a> {
 }
 
 fn leadership(partition: &PartitionImage) -> Leadership {
-    let members: BTreeSet<_> = partition.isr.iter().copied().collect();
     Leadership {
         leader_epoch: partition.leader_epoch,
         partition_epoch: partition.partition_epoch,
-        isr: Isr::new(members, partition.replicas.len()),
+        replicas: partition.replicas.iter().copied().collect(),
+        isr: partition.isr.iter().copied().collect(),
     }
 }
 

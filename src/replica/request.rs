@@ -8,7 +8,7 @@ use ottla_storage::log::{PrepareError, WriteError};
 use ottla_storage::time::{MonoMillis, WallMillis};
 use ottla_storage::{LeaderEpoch, Offset};
 
-pub use super::core::effect::{Acks, Refusal};
+pub use super::core::effect::{Acks, FollowerFetch, Refusal};
 use super::driver::Event;
 
 /// Who asked; told once per request. Called by whoever holds the partition's lock: must not block,

@@ -23,19 +23,25 @@ pub(crate) struct PartitionConfig {
 
 impl PartitionConfig {
     /// `jitter` is a number that is fixed for the partition.
-    pub(crate) fn new(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> Self {
+    pub(crate) fn new(
+        topic: &TopicConfig,
+        storage: &StorageConfig,
+        lag_max: Duration,
+        jitter: u64,
+    ) -> Self {
         Self {
-            settings: settings(topic),
+            settings: settings(topic, lag_max),
             log: Arc::new(log_config(topic, storage, jitter)),
             policy: policy(topic),
         }
     }
 }
 
-fn settings(topic: &TopicConfig) -> Settings {
+fn settings(topic: &TopicConfig, lag_max: Duration) -> Settings {
     Settings {
         min_insync_replicas: topic.min_insync_replicas,
         flush_on_ack: topic.flush_on_ack,
+        lag_max,
     }
 }
 

@@ -13,6 +13,7 @@ use ottla_storage::batch::{BatchBuilder, BatchView, NewRecord};
 use ottla_storage::log_dir::{LogDir, LogDirOptions, Tuning};
 use ottla_storage::{LeaderEpoch, ReadLimits};
 
+use super::replicas::Outbound;
 use super::request::{Acks, AskedBy, Asker, DeleteRecords, Done, Produce, Request, RequestError};
 use super::view::{Change, Led};
 use super::*;
@@ -104,7 +105,13 @@ impl World {
             flags: flags.clone(),
             ..Sources::default()
         });
-        let replicas = Replicas::new(ME, map, vec![dir.clone()], config.unwrap().storage);
+        let config = config.unwrap();
+        let outbound = Outbound {
+            isr_proposals: tokio::sync::mpsc::unbounded_channel().0,
+            fetch_orders: tokio::sync::mpsc::unbounded_channel().0,
+        };
+        let settings = (config.storage, config.replica.lag_max);
+        let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);
         let world = Self {
             disk,
             dir,
@@ -470,6 +477,7 @@ fn watchers_hear_how_many_bytes_became_visible() {
     world.produce_bytes(Acks::Leader, LONG, &bytes);
     let expected = Change {
         visible_bytes: u64::try_from(bytes.len()).unwrap(),
+        appended_bytes: u64::try_from(bytes.len()).unwrap(),
         is_other: false,
     };
     assert_eq!(*seen.0.lock().unwrap(), [expected]);

@@ -10,10 +10,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use ottla_storage::{LogView, Offset};
+use ottla_storage::{LeaderEpoch, LogView, Offset};
 
 use super::core::effect::Refusal;
 pub use super::core::partition::Reign;
+use crate::metadata::BrokerId;
 
 /// One moment of a partition.
 #[derive(Clone, Debug)]
@@ -24,6 +25,23 @@ pub enum View {
     Refused(Refusal),
     /// This broker leads it.
     Led(Led),
+    /// This broker follows another one, or nobody for now.
+    Followed(Followed),
+}
+
+/// One moment of a partition that this broker follows.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// Whom, if anybody leads.
+    pub leader: Option<BrokerId>,
+    /// Under which epoch.
+    pub leader_epoch: LeaderEpoch,
+    /// How far the partition is known to be committed.
+    pub high_watermark: Offset,
+    /// Whether this log's end may be told to the leader: it is not being truncated, and it is flushed where it must be.
+    pub is_fetchable: bool,
+    /// The log.
+    pub log: Arc<LogView>,
 }
 
 /// One moment of a partition that this broker leads.
@@ -53,6 +71,8 @@ impl Led {
 pub struct Change {
     /// Bytes that consumers may now read and could not before.
     pub visible_bytes: u64,
+    /// Bytes that were appended: followers may read them at once.
+    pub appended_bytes: u64,
     /// Something else changed, or the bytes are not known: look again.
     pub is_other: bool,
 }

@@ -97,6 +97,7 @@ async fn size_of(cx: &Context, replica: &Arc<Replica>, dir: &LogDir, is_opening:
     }
     match &**replica.view() {
         View::Led(led) => led.log.size_bytes(),
+        View::Followed(followed) => followed.log.size_bytes(),
         View::Closed | View::Refused(_) => state.active_size,
     }
 }

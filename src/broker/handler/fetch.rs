@@ -1,7 +1,9 @@
-//! Fetch: what a consumer may see of its partitions, now or when enough has come.
+//! Fetch: what a consumer or a follower may see of its partitions, now or when enough has come.
 //!
 //! - R7: a consumer gets what lies below the high watermark; with `read_committed`, below the last
 //!   stable offset. One view answers for a partition, so the two and the log belong together.
+//! - A follower gets all there is, and its fetch offset is its acknowledgement of what lies below (R4). A fetch of an
+//!   earlier registration, or of a broker that holds no replica, counts for nothing (KIP-903).
 //! - Records are named as ranges of files and never pass through this process's memory here.
 //! - A fetch that waits reads everything anew when it is woken: what it was told to expect is a hint.
 //! - A request's partitions are served in their order until the bytes are spent; a session rotates
@@ -23,7 +25,7 @@ use crate::broker::fetch_session::{
 use crate::broker::partitions::{self, Missing, Named};
 use crate::broker::reply::{FileSlice, Reply};
 use crate::clock;
-use crate::metadata::{MetadataImage, TopicId};
+use crate::metadata::{BrokerEpoch, BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
 use crate::replica::Replica;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
@@ -37,8 +39,6 @@ use read::{PartitionRead, Reading};
 
 /// From here on topics have ids instead of names.
 const TOPIC_IDS_SINCE: i16 = 13;
-/// The `replica_id`s of who is no broker: a consumer, and a consumer that debugs.
-const CONSUMERS: [i32; 2] = [-1, -2];
 
 /// What the request asks, without its bytes.
 #[derive(Debug)]
@@ -47,7 +47,16 @@ struct Fetch {
     min_bytes: u64,
     max_bytes: u64,
     is_read_committed: bool,
+    follower: Option<Follower>,
     session: SessionAsk,
+}
+
+/// A broker that fetches as a replica.
+#[derive(Clone, Copy, Debug)]
+struct Follower {
+    id: BrokerId,
+    /// Its registration, if it says.
+    epoch: Option<BrokerEpoch>,
 }
 
 /// One partition to be read.
@@ -57,6 +66,8 @@ struct Target {
     ask: PartitionAsk,
     /// The topic's id if it is known, for hints at its leader.
     topic: Option<TopicId>,
+    /// Whether the metadata lets the follower that asks be in sync.
+    is_eligible: bool,
     replica: Result<Arc<Replica>, ErrorCode>,
 }
 
@@ -111,6 +122,7 @@ pub(crate) fn start(cx: Context, body: Body) -> Reply {
 
 /// Answers at once if there is enough, or waits for it.
 fn serve(cx: Context, admitted: Admitted) -> Reply {
+    read::note_progress(&admitted);
     let reading = read::read(&admitted);
     if reading.is_due(&admitted.fetch) {
         return answer(&cx, &admitted, reading);
@@ -125,13 +137,17 @@ fn decode(cx: &Context, body: &Body) -> Result<Fetch, DecodeError> {
     let mut reader = body.reader();
     let request = FetchRequest::decode(&mut reader, cx.version)?;
     let replica_id = request.replica_id.max(request.replica_state.replica_id);
+    let follower = BrokerId::from_wire(replica_id).map(|id| Follower {
+        id,
+        epoch: BrokerEpoch::from_wire(request.replica_state.replica_epoch),
+    });
     let max_bytes = u64::try_from(request.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes.min(u64::from(cx.broker.config.broker.fetch_size_max));
     let mut session = SessionAsk {
         session_id: request.session_id,
         session_epoch: request.session_epoch,
         uses_topic_ids: cx.version >= TOPIC_IDS_SINCE,
-        is_follower: !CONSUMERS.contains(&replica_id),
+        is_follower: follower.is_some(),
         partitions: Vec::new(),
         forgotten: Vec::new(),
     };
@@ -171,6 +187,7 @@ fn decode(cx: &Context, body: &Body) -> Result<Fetch, DecodeError> {
         min_bytes: u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         is_read_committed: request.isolation_level == 1,
+        follower,
         session,
     })
 }
@@ -191,7 +208,7 @@ impl Admitted {
     /// Finds the partitions' replicas; whether this broker is behind what the metadata says.
     fn find_targets(&mut self, cx: &Context, image: &MetadataImage) -> bool {
         let mut is_behind = false;
-        let is_follower = self.fetch.session.is_follower;
+        let follower = self.fetch.follower;
         let mut find = |key: &PartitionKey, ask: &PartitionAsk| {
             let named = match &key.topic {
                 TopicKey::Name(name) => Named::Name(name),
@@ -199,21 +216,34 @@ impl Admitted {
             };
             let topic = partitions::find_topic(image, named);
             let leader = topic.as_ref().map_err(Clone::clone).and_then(|topic| {
-                let is_allowed = authorize(cx, Operation::Read, Resource::Topic(topic.name()));
-                let refused = Missing::Unknown(ErrorCode::TopicAuthorizationFailed);
+                let (is_allowed, refusal) = match follower {
+                    None => (
+                        authorize(cx, Operation::Read, Resource::Topic(topic.name())),
+                        ErrorCode::TopicAuthorizationFailed,
+                    ),
+                    Some(_) => (
+                        authorize(cx, Operation::ClusterAction, Resource::Cluster),
+                        ErrorCode::ClusterAuthorizationFailed,
+                    ),
+                };
                 if !is_allowed {
-                    return Err(refused);
+                    return Err(Missing::Unknown(refusal));
                 }
                 partitions::find_leader(&cx.broker, topic, key.partition)
             });
             is_behind |= matches!(leader, Err(Missing::NotApplied));
-            let replica = match leader {
-                Ok(_) if is_follower => Err(unknown_replica(ask)),
-                Ok(replica) => Ok(replica),
-                Err(missing) => Err(missing.error_code()),
+            let standing = match (follower, &topic) {
+                (Some(follower), Ok(topic)) => standing(image, topic, key.partition, follower, ask),
+                _ => Ok(false),
+            };
+            let replica = match (leader, standing) {
+                (Err(missing), _) => Err(missing.error_code()),
+                (Ok(_), Err(code)) => Err(code),
+                (Ok(replica), Ok(_)) => Ok(replica),
             };
             let topic = topic.ok().map(|topic| topic.id());
             Target {
+                is_eligible: standing.unwrap_or(false),
                 key: key.clone(),
                 ask: *ask,
                 topic,
@@ -241,12 +271,32 @@ impl Admitted {
     }
 }
 
-/// No other broker holds a replica of these partitions, so the one that asks is not known to be one.
-fn unknown_replica(ask: &PartitionAsk) -> ErrorCode {
-    if ask.current_leader_epoch >= 0 {
-        ErrorCode::UnknownLeaderEpoch
-    } else {
-        ErrorCode::NotLeaderOrFollower
+/// Whether a follower may be in sync, or why its fetch does not count as one.
+fn standing(
+    image: &MetadataImage,
+    topic: &TopicImage,
+    partition: i32,
+    follower: Follower,
+    ask: &PartitionAsk,
+) -> Result<bool, ErrorCode> {
+    let holds = |partition: &Arc<PartitionImage>| partition.has_replica(follower.id);
+    let partition = partitions::find_partition(topic, partition);
+    if !partition.is_ok_and(|(_, partition)| holds(partition)) {
+        // This broker may be behind: the follower tries again.
+        return Err(if ask.current_leader_epoch >= 0 {
+            ErrorCode::UnknownLeaderEpoch
+        } else {
+            ErrorCode::NotLeaderOrFollower
+        });
+    }
+    let Some(registration) = image.brokers().find(follower.id) else {
+        return Ok(false);
+    };
+    match follower.epoch {
+        // An earlier process of that broker, whose log may be another one by now.
+        Some(epoch) if epoch < registration.epoch => Err(ErrorCode::NotLeaderOrFollower),
+        Some(epoch) => Ok(registration.is_active() && epoch == registration.epoch),
+        None => Ok(registration.is_active()),
     }
 }
 

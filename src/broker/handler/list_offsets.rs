@@ -142,7 +142,8 @@ async fn find(
     };
     let found = look_up(&led, wanted, end)?;
     // A consumer must not be told of an end that may yet lie before what it was told earlier.
-    let is_vouched = led.high_watermark() >= led.reign.epoch_start;
+    let is_vouched =
+        matches!(reach, Reach::LogEnd) || led.high_watermark() >= led.reign.epoch_start;
     let is_beyond = found.is_none_or(|hit| hit.offset >= end);
     match wanted {
         Wanted::Latest | Wanted::MaxTimestamp | Wanted::At(_) if is_beyond && !is_vouched => {

@@ -25,6 +25,7 @@ use crate::controller::command::{BrokerState, ChangeBroker};
 use crate::controller::driver::fake;
 use crate::controller::{QuorumView, Settings, let_in, register};
 use crate::metadata::{BrokerId, Publisher};
+use crate::replica::replicas::Outbound;
 use crate::replica::{ReplicaMap, Replicas};
 use crate::wire::error_code::ErrorCode;
 
@@ -91,7 +92,12 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         let disk = SimDisk::new();
         let dir = data::directory(&disk, map.clone());
         tokio::task::spawn_local(data::run_io(dir.clone()));
-        let replicas = Replicas::new(id(1), map, vec![dir], config.storage.clone());
+        let settings = (config.storage.clone(), config.replica.lag_max);
+        let outbound = Outbound {
+            isr_proposals: tokio::sync::mpsc::unbounded_channel().0,
+            fetch_orders: tokio::sync::mpsc::unbounded_channel().0,
+        };
+        let replicas = Replicas::new(id(1), map, vec![dir], settings, outbound);
         let broker = Arc::new(Broker::new(
             config,
             publisher.clone(),

@@ -1,10 +1,13 @@
 //! What happens to a partition, what it asks for in turn, and how a request on it ends.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use ottla_storage::ids::{LeaderEpoch, Offset};
 use ottla_storage::time::MonoMillis;
 
-use super::isr::Isr;
-use crate::metadata::PartitionEpoch;
+use crate::metadata::{BrokerEpoch, BrokerId, PartitionEpoch};
+use crate::replica::isr_change::IsrAnswer;
 
 /// Names one request that waits for this partition; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,12 +24,51 @@ pub enum Acks {
     All,
 }
 
-/// What the replica layer was told by the metadata about a partition that this broker leads.
+/// What the metadata says about a partition that this broker leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leadership {
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) partition_epoch: PartitionEpoch,
-    pub(crate) isr: Isr,
+    /// All who hold a copy, this broker among them.
+    pub(crate) replicas: BTreeSet<BrokerId>,
+    /// The committed in-sync set.
+    pub(crate) isr: BTreeSet<BrokerId>,
+}
+
+/// What the metadata says about a partition that another broker leads, or nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Following {
+    pub(crate) leader: Option<BrokerId>,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) partition_epoch: PartitionEpoch,
+}
+
+/// A follower's fetch, as the leader sees it: everything below `offset` is in the follower's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FollowerFetch {
+    /// Who.
+    pub follower: BrokerId,
+    /// The registration under which it fetches; `None` if it did not say.
+    pub broker_epoch: Option<BrokerEpoch>,
+    /// Whether the metadata lets it be in sync: registered under that epoch, not fenced, not shutting down.
+    pub is_eligible: bool,
+    /// The reign that it believes in.
+    pub leader_epoch: LeaderEpoch,
+    /// Where its log ends.
+    pub offset: Offset,
+    /// Where its log starts.
+    pub log_start: Offset,
+    /// Where the leader's log ended when the fetch was read.
+    pub leader_end: Offset,
+}
+
+/// What a leader answered to this follower's fetch, besides the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderState {
+    /// The leader's high watermark.
+    pub high_watermark: Offset,
+    /// Where the leader's log starts.
+    pub log_start: Offset,
 }
 
 /// The settings that a partition's decisions depend on.
@@ -36,6 +78,8 @@ pub(crate) struct Settings {
     pub(crate) min_insync_replicas: u32,
     /// `flush.on.ack`: this replica counts as far as it is flushed, not as far as it has appended.
     pub(crate) flush_on_ack: bool,
+    /// `replica.lag.time.max.ms`: a follower that has not caught up for this long is out of sync.
+    pub(crate) lag_max: Duration,
 }
 
 /// Where the log of the partition lies: what the driver reads off it after every change.
@@ -48,8 +92,7 @@ pub(crate) struct LogBounds {
     pub(crate) flushed_end: Offset,
 }
 
-/// One thing that happened. The follower's events (a leader's answer, a truncation) and a follower's
-/// fetch at the leader join this list with replication.
+/// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// The metadata names this broker the leader, or says so again with another in-sync set.
@@ -58,6 +101,43 @@ pub(crate) enum Event {
         bounds: LogBounds,
         high_watermark: Offset,
     },
+    /// The metadata names another leader, or nobody.
+    Follow {
+        following: Following,
+        bounds: LogBounds,
+        high_watermark: Offset,
+    },
+    /// A follower has asked this leader for records.
+    FollowerFetch(FollowerFetch),
+    /// It is time to look for followers that lag.
+    CheckIsr,
+    /// The controller has answered the proposal that was made at `partition_epoch`.
+    IsrAnswered {
+        partition_epoch: PartitionEpoch,
+        answer: IsrAnswer,
+    },
+    /// The leader has sent what follows `from` (perhaps nothing), and it is in the log as far as it is good.
+    Replicated {
+        leader_epoch: LeaderEpoch,
+        state: LeaderState,
+        bounds: LogBounds,
+    },
+    /// The leader's log parted from this one: in its `epoch`, or in the one before, it ends at `end`. `own` is where
+    /// this log's largest epoch that is not above `epoch` ends, if it has one.
+    Diverged {
+        leader_epoch: LeaderEpoch,
+        epoch: LeaderEpoch,
+        end: Offset,
+        own: Option<(LeaderEpoch, Offset)>,
+    },
+    /// This log's end is not in the leader's log, which reaches from `start` to `end`.
+    OutOfRange {
+        leader_epoch: LeaderEpoch,
+        start: Offset,
+        end: Offset,
+    },
+    /// The whole log was thrown away as the core wished; it lies here now.
+    Restarted(LogBounds),
     /// The topic's or the broker's settings changed.
     Configure(Settings),
     /// A client's batches wait to be appended.
@@ -123,7 +203,7 @@ pub enum Refusal {
 }
 
 /// One thing to do, in the order given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Append the ticket's batches, stamped with this epoch. Neighbours share one write.
     Append {
@@ -141,6 +221,16 @@ pub(crate) enum Effect {
     AdvanceLogStart { to: Offset },
     /// Drop what the settings no longer keep, all of it below this offset.
     Retain { high_watermark: Offset },
+    /// Remove what is at or above this offset, and the leader epochs that begin there.
+    Truncate { to: Offset },
+    /// Throw the whole log away, and go on at this offset.
+    Restart { at: Offset },
+    /// Ask the controller for another in-sync set.
+    ProposeIsr {
+        leader_epoch: LeaderEpoch,
+        partition_epoch: PartitionEpoch,
+        isr: Vec<(BrokerId, Option<BrokerEpoch>)>,
+    },
     /// Bring the log up to its end to stable storage; `Moved` says when that is done.
     Flush,
     /// The request is decided.

@@ -4,17 +4,23 @@
 //!   at its deadline, or when the reign ends. Its offset means nothing under another leader epoch,
 //!   so nothing that waits survives the reign.
 //! - R3: the high watermark stands still while the in-sync set is below its minimum.
+//! - R4: it moves only to where every replica is that is in sync or may be: see [`Isr`].
+//! - A follower joins the in-sync set only with everything that is committed, and with everything that was there when the
+//!   reign began: else it could be elected without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
 use ottla_storage::time::MonoMillis;
 
 use super::effect::{
-    Acks, Effect, Effects, Leadership, LogBounds, Outcome, Refusal, Settings, Ticket,
+    Acks, Effect, Effects, FollowerFetch, Leadership, LogBounds, Outcome, Refusal, Settings, Ticket,
 };
 use super::high_watermark::HighWatermark;
-use crate::metadata::BrokerId;
+use super::isr::Isr;
+use super::progress::Progress;
+use crate::metadata::{BrokerId, PartitionEpoch};
+use crate::replica::isr_change::IsrAnswer;
 
 /// Requests that wait for an offset to be reached, by that offset.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +58,11 @@ impl Waiting {
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
     me: BrokerId,
-    leadership: Leadership,
+    leader_epoch: LeaderEpoch,
+    partition_epoch: PartitionEpoch,
+    isr: Isr,
+    /// Every other replica.
+    followers: BTreeMap<BrokerId, Progress>,
     epoch_start: Offset,
     bounds: LogBounds,
     high_watermark: HighWatermark,
@@ -65,16 +75,24 @@ pub(crate) struct Leader {
 impl Leader {
     /// Begins a reign. What the log holds is authoritative up to its end; nothing is truncated.
     pub(crate) fn new(
+        now: MonoMillis,
         me: BrokerId,
         leadership: Leadership,
         bounds: LogBounds,
         high_watermark: Offset,
     ) -> Self {
+        let others = leadership.replicas.iter().filter(|id| **id != me);
+        let followers = others
+            .map(|id| (*id, Progress::at_start(now, leadership.isr.contains(id))))
+            .collect();
         Self {
             me,
+            leader_epoch: leadership.leader_epoch,
+            partition_epoch: leadership.partition_epoch,
+            isr: Isr::new(leadership.isr, leadership.replicas.len()),
+            followers,
             epoch_start: bounds.end,
             high_watermark: HighWatermark::at_start_of_epoch(high_watermark, &bounds),
-            leadership,
             bounds,
             flush_in_flight: false,
             for_high_watermark: Waiting::default(),
@@ -84,15 +102,26 @@ impl Leader {
     }
 
     /// Begins the next reign of the same leader. A flush in flight goes on across reigns.
-    pub(crate) fn succeed(&self, leadership: Leadership, bounds: LogBounds) -> Self {
-        Self {
-            flush_in_flight: self.flush_in_flight,
-            ..Self::new(self.me, leadership, bounds, self.high_watermark())
+    pub(crate) fn succeed(
+        &self,
+        now: MonoMillis,
+        leadership: Leadership,
+        bounds: LogBounds,
+    ) -> Self {
+        let high_watermark = self.high_watermark();
+        let mut next = Self::new(now, self.me, leadership, bounds, high_watermark);
+        next.flush_in_flight = self.flush_in_flight;
+        for (id, progress) in &mut next.followers {
+            if let Some(known) = self.followers.get(id) {
+                let is_in_sync = next.isr.committed().contains(id);
+                *progress = known.carried_over(now, is_in_sync, bounds.end);
+            }
         }
+        next
     }
 
     pub(crate) fn epoch(&self) -> LeaderEpoch {
-        self.leadership.leader_epoch
+        self.leader_epoch
     }
 
     pub(crate) fn epoch_start(&self) -> Offset {
@@ -103,11 +132,128 @@ impl Leader {
         self.high_watermark.offset()
     }
 
-    /// Takes over a newer state of the same reign. Equal epochs are installed as well: the answer to
-    /// the leader's own proposal may have come first.
-    pub(crate) fn update(&mut self, leadership: Leadership) {
-        if leadership.partition_epoch >= self.leadership.partition_epoch {
-            self.leadership = leadership;
+    pub(crate) fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
+    }
+
+    /// Takes over a newer state of the same reign: it decides what was pending. An equal one is known already, from the
+    /// answer to this leader's own proposal.
+    pub(crate) fn update(&mut self, now: MonoMillis, leadership: Leadership) {
+        if leadership.partition_epoch <= self.partition_epoch {
+            return;
+        }
+        self.partition_epoch = leadership.partition_epoch;
+        self.followers
+            .retain(|id, _| leadership.replicas.contains(id));
+        for id in leadership.replicas.iter().filter(|id| **id != self.me) {
+            let is_in_sync = leadership.isr.contains(id);
+            let progress = self.followers.entry(*id);
+            progress.or_insert_with(|| Progress::at_start(now, is_in_sync));
+        }
+        self.isr = Isr::new(leadership.isr, leadership.replicas.len());
+    }
+
+    /// A follower has shown how far it is.
+    pub(crate) fn fetched(
+        &mut self,
+        now: MonoMillis,
+        fetch: &FollowerFetch,
+        settings: Settings,
+        effects: &mut Effects,
+    ) {
+        let Some(progress) = self.followers.get_mut(&fetch.follower) else {
+            return;
+        };
+        if fetch.leader_epoch != self.leader_epoch {
+            return;
+        }
+        progress.fetched(now, fetch);
+        self.advance(now, settings, effects);
+        self.expand(fetch.follower, effects);
+    }
+
+    /// Asks for a follower to be let in, if it has what a member must have.
+    fn expand(&mut self, follower: BrokerId, effects: &mut Effects) {
+        let Some(progress) = self.followers.get(&follower) else {
+            return;
+        };
+        let has_all = |end| end >= self.high_watermark() && end >= self.epoch_start;
+        if !self.isr.is_changing()
+            && !self.isr.may_contain(follower)
+            && progress.is_eligible()
+            && progress.log_end().is_some_and(has_all)
+        {
+            let mut members = self.isr.committed().clone();
+            members.insert(follower);
+            self.propose(members, effects);
+        }
+    }
+
+    /// Asks for followers that have not caught up for too long to be let go.
+    pub(crate) fn check_isr(&mut self, now: MonoMillis, settings: Settings, effects: &mut Effects) {
+        if self.isr.is_changing() {
+            return;
+        }
+        let keeps_up = |id: &BrokerId| {
+            let progress = self.followers.get(id);
+            *id == self.me
+                || progress.is_some_and(|progress| {
+                    progress.is_caught_up(now, self.bounds.end, settings.lag_max)
+                })
+        };
+        let members: BTreeSet<_> = self
+            .isr
+            .committed()
+            .iter()
+            .copied()
+            .filter(keeps_up)
+            .collect();
+        if members.len() < self.isr.committed().len() {
+            self.propose(members, effects);
+        }
+    }
+
+    fn propose(&mut self, members: BTreeSet<BrokerId>, effects: &mut Effects) {
+        let epoch_of = |id: &BrokerId| self.followers.get(id)?.broker_epoch();
+        effects.push(Effect::ProposeIsr {
+            leader_epoch: self.leader_epoch,
+            partition_epoch: self.partition_epoch,
+            isr: members.iter().map(|id| (*id, epoch_of(id))).collect(),
+        });
+        self.isr.propose(self.partition_epoch, members);
+    }
+
+    /// The controller has answered the proposal of `at`.
+    pub(crate) fn isr_answered(
+        &mut self,
+        now: MonoMillis,
+        at: PartitionEpoch,
+        answer: IsrAnswer,
+        settings: Settings,
+        effects: &mut Effects,
+    ) {
+        if !self.isr.is_pending_at(at) {
+            return;
+        }
+        match answer {
+            IsrAnswer::Accepted {
+                leader_epoch,
+                partition_epoch,
+                isr,
+            } => {
+                let is_ours = leader_epoch == self.leader_epoch
+                    && partition_epoch >= self.partition_epoch
+                    && isr.contains(&self.me);
+                if !is_ours {
+                    return;
+                }
+                self.partition_epoch = partition_epoch;
+                self.isr.commit(isr.into_iter().collect());
+                self.advance(now, settings, effects);
+            }
+            IsrAnswer::NotApplied => self.isr.revert(),
+            // It may have been carried out: the metadata decides it.
+            IsrAnswer::Ambiguous => {}
         }
     }
 
@@ -119,12 +265,12 @@ impl Leader {
         effects: &mut Effects,
     ) {
         let is_promised_by_all = acks == Acks::All;
-        if is_promised_by_all && !self.leadership.isr.suffices(settings.min_insync_replicas) {
+        if is_promised_by_all && !self.isr.suffices(settings.min_insync_replicas) {
             let outcome = Outcome::Refused(Refusal::NotEnoughReplicas);
             effects.push(Effect::Answer { ticket, outcome });
             return;
         }
-        let leader_epoch = self.leadership.leader_epoch;
+        let leader_epoch = self.leader_epoch;
         effects.push(Effect::Append {
             ticket,
             acks,
@@ -172,30 +318,36 @@ impl Leader {
         self.settle(effects);
     }
 
-    /// Drops what retention may drop: never what is not yet committed.
-    pub(crate) fn retain(&self, effects: &mut Effects) {
-        let high_watermark = self.high_watermark();
-        effects.push(Effect::Retain { high_watermark });
-    }
-
     /// The log moved: see how far that brings the high watermark, and who waited for it.
-    pub(crate) fn moved(&mut self, bounds: LogBounds, settings: Settings, effects: &mut Effects) {
+    pub(crate) fn moved(
+        &mut self,
+        now: MonoMillis,
+        bounds: LogBounds,
+        settings: Settings,
+        effects: &mut Effects,
+    ) {
         self.flush_in_flight &= bounds.flushed_end == self.bounds.flushed_end;
         self.bounds = bounds;
-        self.advance(settings, effects);
+        self.advance(now, settings, effects);
     }
 
     /// Advances the high watermark as far as it may go.
-    pub(crate) fn advance(&mut self, settings: Settings, effects: &mut Effects) {
+    pub(crate) fn advance(&mut self, now: MonoMillis, settings: Settings, effects: &mut Effects) {
         let own_end = if settings.flush_on_ack {
             self.bounds.flushed_end
         } else {
             self.bounds.end
         };
-        if self.leadership.isr.suffices(settings.min_insync_replicas) {
-            // A follower counts from its first fetch in this reign; until then it holds nothing.
-            let followers = self.leadership.isr.followers(self.me).map(|_| Offset::ZERO);
-            self.high_watermark.advance(own_end, followers);
+        if self.isr.suffices(settings.min_insync_replicas) {
+            let (isr, end) = (&self.isr, self.bounds.end);
+            // Who is out of sync and keeps up counts, too: it is about to be let in.
+            let counts = |id: &BrokerId, progress: &Progress| {
+                isr.may_contain(*id)
+                    || (progress.is_eligible() && progress.is_caught_up(now, end, settings.lag_max))
+            };
+            let followers = self.followers.iter().filter(|(id, p)| counts(id, p));
+            let ends = followers.map(|(_, progress)| progress.log_end().unwrap_or(Offset::ZERO));
+            self.high_watermark.advance(own_end, ends);
         }
         if settings.flush_on_ack && !self.flush_in_flight && own_end < self.bounds.end {
             // What is appended while this flush runs shares the next one: group commit.
@@ -231,7 +383,13 @@ impl Leader {
             .settle(self.high_watermark.offset(), Outcome::Done, effects);
         self.for_flush
             .settle(self.bounds.flushed_end, Outcome::Done, effects);
-        let log_start = self.bounds.start;
+        // Records are gone once they are gone from every replica that fetches.
+        let log_start = self
+            .followers
+            .values()
+            .filter(|progress| progress.log_end().is_some() && progress.is_eligible())
+            .map(|progress| progress.log_start())
+            .fold(self.bounds.start, Ord::min);
         self.for_log_start
             .settle(log_start, Outcome::Deleted { log_start }, effects);
     }

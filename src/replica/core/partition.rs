@@ -11,12 +11,13 @@ use ottla_storage::ids::{LeaderEpoch, Offset};
 use ottla_storage::time::MonoMillis;
 
 use super::effect::{
-    Effect, Effects, Event, Leadership, LogBounds, Outcome, Refusal, Settings, Ticket,
+    Effect, Effects, Event, Following, Leadership, LogBounds, Outcome, Refusal, Settings, Ticket,
 };
+use super::follower::Follower;
 use super::leader::Leader;
 use crate::metadata::BrokerId;
 
-/// The part of a partition's state that readers see, besides the log itself.
+/// The part of a leader's state that readers see, besides the log itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reign {
     pub leader_epoch: LeaderEpoch,
@@ -25,11 +26,23 @@ pub struct Reign {
     pub high_watermark: Offset,
 }
 
+/// What a replica is to its partition now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Leads(Reign),
+    Follows {
+        following: Following,
+        high_watermark: Offset,
+    },
+    Refuses(Refusal),
+}
+
 #[derive(Clone, Debug)]
 enum Role {
     /// Nothing was said yet about who leads.
     Unassigned,
     Leader(Leader),
+    Follower(Follower),
     /// Over, with the reason that every request gets.
     Ended(Refusal),
 }
@@ -51,16 +64,29 @@ impl Partition {
         }
     }
 
-    /// What it leads, if it does.
-    pub(crate) fn reign(&self) -> Result<Reign, Refusal> {
+    /// What it is now.
+    pub(crate) fn standing(&self) -> Standing {
         match &self.role {
-            Role::Unassigned => Err(Refusal::NotLeader),
-            Role::Ended(refusal) => Err(*refusal),
-            Role::Leader(leader) => Ok(Reign {
+            Role::Unassigned => Standing::Refuses(Refusal::NotLeader),
+            Role::Ended(refusal) => Standing::Refuses(*refusal),
+            Role::Leader(leader) => Standing::Leads(Reign {
                 leader_epoch: leader.epoch(),
                 epoch_start: leader.epoch_start(),
                 high_watermark: leader.high_watermark(),
             }),
+            Role::Follower(follower) => Standing::Follows {
+                following: follower.following(),
+                high_watermark: follower.high_watermark(),
+            },
+        }
+    }
+
+    /// How far it knows the partition to be committed, if it plays a part in it.
+    pub(crate) fn high_watermark(&self) -> Option<Offset> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.high_watermark()),
+            Role::Follower(follower) => Some(follower.high_watermark()),
+            Role::Unassigned | Role::Ended(_) => None,
         }
     }
 
@@ -72,11 +98,56 @@ impl Partition {
                 bounds,
                 high_watermark,
             } => {
-                self.lead(leadership, bounds, high_watermark, effects);
+                self.lead(now, leadership, bounds, high_watermark, effects);
+            }
+            Event::Follow {
+                following,
+                bounds,
+                high_watermark,
+            } => {
+                self.follow(following, bounds, high_watermark, effects);
+            }
+            Event::FollowerFetch(fetch) => {
+                self.with_leader(|leader| leader.fetched(now, &fetch, settings, effects));
+            }
+            Event::CheckIsr => {
+                self.with_leader(|leader| leader.check_isr(now, settings, effects));
+            }
+            Event::IsrAnswered {
+                partition_epoch,
+                answer,
+            } => self.with_leader(|leader| {
+                leader.isr_answered(now, partition_epoch, answer, settings, effects);
+            }),
+            Event::Replicated {
+                leader_epoch,
+                state,
+                bounds,
+            } => self.with_follower(|follower| {
+                let is_flushed_first = settings.flush_on_ack;
+                follower.replicated(leader_epoch, state, bounds, is_flushed_first, effects);
+            }),
+            Event::Diverged {
+                leader_epoch,
+                epoch,
+                end,
+                own,
+            } => self.with_follower(|follower| {
+                follower.diverged(leader_epoch, (epoch, end), own, effects);
+            }),
+            Event::OutOfRange {
+                leader_epoch,
+                start,
+                end,
+            } => self.with_follower(|follower| {
+                follower.out_of_range(leader_epoch, (start, end), effects);
+            }),
+            Event::Restarted(bounds) => {
+                self.with_follower(|follower| follower.restarted(bounds));
             }
             Event::Configure(settings) => {
                 self.settings = settings;
-                self.with_leader(|leader| leader.advance(settings, effects));
+                self.with_leader(|leader| leader.advance(now, settings, effects));
             }
             Event::Produce {
                 ticket,
@@ -106,10 +177,16 @@ impl Partition {
                     leader.delete_records((ticket, before, deadline), effects);
                 }
             }
-            Event::Retain => self.with_leader(|leader| leader.retain(effects)),
-            Event::Moved(bounds) => {
-                self.with_leader(|leader| leader.moved(bounds, settings, effects));
+            Event::Retain => {
+                if let Some(high_watermark) = self.high_watermark() {
+                    effects.push(Effect::Retain { high_watermark });
+                }
             }
+            Event::Moved(bounds) => match &mut self.role {
+                Role::Leader(leader) => leader.moved(now, bounds, settings, effects),
+                Role::Follower(follower) => follower.moved(bounds),
+                Role::Unassigned | Role::Ended(_) => {}
+            },
             Event::Tick => self.with_leader(|leader| leader.expire(now, effects)),
             Event::Offline => self.end(Refusal::Offline, effects),
             Event::Stop => self.end(Refusal::Gone, effects),
@@ -119,6 +196,7 @@ impl Partition {
 
     fn lead(
         &mut self,
+        now: MonoMillis,
         leadership: Leadership,
         bounds: LogBounds,
         high_watermark: Offset,
@@ -126,17 +204,25 @@ impl Partition {
     ) {
         let mut leader = match &mut self.role {
             Role::Ended(_) => return,
-            Role::Unassigned => Leader::new(self.me, leadership, bounds, high_watermark),
+            Role::Unassigned => Leader::new(now, self.me, leadership, bounds, high_watermark),
+            Role::Follower(follower) => {
+                let following = follower.following();
+                if leadership.leader_epoch <= following.leader_epoch {
+                    return;
+                }
+                let high_watermark = follower.high_watermark();
+                Leader::new(now, self.me, leadership, bounds, high_watermark)
+            }
             Role::Leader(leader) => match leadership.leader_epoch.cmp(&leader.epoch()) {
                 Ordering::Less => return,
                 Ordering::Equal => {
-                    leader.update(leadership);
-                    leader.advance(self.settings, effects);
+                    leader.update(now, leadership);
+                    leader.advance(now, self.settings, effects);
                     return;
                 }
                 Ordering::Greater => {
                     leader.end(Refusal::NotLeader, effects);
-                    leader.succeed(leadership, bounds)
+                    leader.succeed(now, leadership, bounds)
                 }
             },
         };
@@ -145,8 +231,42 @@ impl Partition {
             leader_epoch,
             start,
         });
-        leader.advance(self.settings, effects);
+        leader.advance(now, self.settings, effects);
         self.role = Role::Leader(leader);
+    }
+
+    fn follow(
+        &mut self,
+        following: Following,
+        bounds: LogBounds,
+        high_watermark: Offset,
+        effects: &mut Effects,
+    ) {
+        let known = match &mut self.role {
+            Role::Ended(_) => return,
+            Role::Unassigned => high_watermark,
+            Role::Follower(follower) => {
+                if following.leader_epoch == follower.following().leader_epoch {
+                    follower.update(following);
+                    return;
+                }
+                if following.leader_epoch < follower.following().leader_epoch {
+                    return;
+                }
+                follower.high_watermark()
+            }
+            Role::Leader(leader) => {
+                // The same epoch without a leader would be another fact about the same reign: there is none.
+                if following.leader_epoch <= leader.epoch()
+                    || following.partition_epoch < leader.partition_epoch()
+                {
+                    return;
+                }
+                leader.end(Refusal::NotLeader, effects);
+                leader.high_watermark()
+            }
+        };
+        self.role = Role::Follower(Follower::new(following, bounds, known));
     }
 
     fn end(&mut self, refusal: Refusal, effects: &mut Effects) {
@@ -154,6 +274,12 @@ impl Partition {
         // A partition that is gone stays gone, whatever then happens to its directory.
         if !matches!(self.role, Role::Ended(Refusal::Gone)) {
             self.role = Role::Ended(refusal);
+        }
+    }
+
+    fn with_follower(&mut self, then: impl FnOnce(&mut Follower)) {
+        if let Role::Follower(follower) = &mut self.role {
+            then(follower);
         }
     }
 
@@ -167,7 +293,7 @@ impl Partition {
     fn leader(&mut self, ticket: Ticket, effects: &mut Effects) -> Option<&mut Leader> {
         let refusal = match &mut self.role {
             Role::Leader(leader) => return Some(leader),
-            Role::Unassigned => Refusal::NotLeader,
+            Role::Unassigned | Role::Follower(_) => Refusal::NotLeader,
             Role::Ended(refusal) => *refusal,
         };
         effects.push(Effect::Answer {

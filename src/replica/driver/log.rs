@@ -85,8 +85,9 @@ impl Driver {
                 log.set_config(self.config.log.clone());
                 let bounds = bounds(&log);
                 self.log = Log::Open(Box::new(log));
-                if let Some(leadership) = self.leadership.take() {
-                    self.lead(now, leadership, bounds, high_watermark);
+                self.opened_high_watermark = high_watermark;
+                if let Some(part) = self.part.take() {
+                    self.play(now, part, bounds);
                 }
             }
             // The end of the scan came first, and is not announced again.
@@ -115,15 +116,19 @@ impl Driver {
                 Log::Opening { is_scanned } => *is_scanned = true,
                 _ => {}
             },
-            // A leader does not truncate.
-            LogEvent::FilesReady => {}
+            LogEvent::FilesReady => {
+                if let Log::Open(log) = &mut self.log {
+                    log.is_ready();
+                }
+                self.moved(now);
+            }
         }
     }
 
     /// Nothing leads back from here: what waits is refused, and the log is let go.
     pub(super) fn end(&mut self, now: MonoMillis, event: effect::Event, disposal: Disposal) {
         self.turn.is_changed = true;
-        self.leadership = None;
+        self.part = None;
         self.decide(now, event);
         match std::mem::replace(&mut self.log, Log::Gone) {
             Log::Open(log) => self.dispose(Some(*log), disposal),

@@ -1,50 +1,80 @@
 //! What a turn shows and says, in that order: whoever hears of an append can read it.
 
 use super::super::core::effect::{Outcome, Refusal};
+use super::super::core::partition::Standing;
 use super::super::request::Done;
-use super::super::view::{Change, Led, View};
-use super::{Driver, Log};
+use super::super::view::{Change, Followed, Led, View};
+use super::{Driver, Log, Part};
 
 impl Driver {
     pub(super) fn publish(&mut self) {
-        let reign = self.core.reign();
-        if !self.turn.is_changed && self.shown == Some(reign) {
+        let standing = self.core.standing();
+        if !self.turn.is_changed && self.shown == Some(standing) {
             return;
         }
-        let view = match (reign, &mut self.log) {
-            (Ok(reign), Log::Open(log)) => {
+        let waits_for_log = self.waits_for_log();
+        let view = match (standing, &mut self.log) {
+            (Standing::Leads(reign), Log::Open(log)) => {
                 log.note_high_watermark(reign.high_watermark);
                 View::Led(Led {
                     reign,
                     log: log.view(),
                 })
             }
-            (Err(Refusal::NotLeader), _) if self.leadership.is_some() => View::Closed,
-            (Err(refusal), _) => View::Refused(refusal),
-            (Ok(_), _) => unreachable!("a partition leads only with an open log"),
+            (
+                Standing::Follows {
+                    following,
+                    high_watermark,
+                },
+                Log::Open(log),
+            ) => {
+                log.note_high_watermark(high_watermark);
+                let is_flushed =
+                    !self.config.settings.flush_on_ack || log.flushed_end() >= log.log_end();
+                View::Followed(Followed {
+                    leader: following.leader,
+                    leader_epoch: following.leader_epoch,
+                    high_watermark,
+                    is_fetchable: log.is_ready() && is_flushed,
+                    log: log.view(),
+                })
+            }
+            (Standing::Refuses(Refusal::NotLeader), _) if waits_for_log => View::Closed,
+            (Standing::Refuses(refusal), _) => View::Refused(refusal),
+            (Standing::Leads(_) | Standing::Follows { .. }, _) => {
+                unreachable!("a partition plays its part only with an open log")
+            }
         };
         let change = self.change(&view);
-        self.shown = Some(reign);
+        self.shown = Some(standing);
         self.turn.is_changed = false;
         self.published.publish(view, change);
     }
 
+    /// Whether the partition has something to do once its log is open.
+    fn waits_for_log(&self) -> bool {
+        match &self.part {
+            Some(Part::Lead(_)) => true,
+            Some(Part::Follow(following)) => following.leader.is_some(),
+            None => false,
+        }
+    }
+
     /// What the view shows that the last one did not.
     fn change(&mut self, view: &View) -> Change {
-        let appended = std::mem::take(&mut self.turn.appended_bytes);
+        let appended_bytes = std::mem::take(&mut self.turn.appended_bytes);
+        let other = Change {
+            visible_bytes: 0,
+            appended_bytes,
+            is_other: true,
+        };
         let View::Led(led) = view else {
-            return Change {
-                visible_bytes: 0,
-                is_other: true,
-            };
+            return other;
         };
         let bounds = (led.log.log_start(), led.log.log_end());
         let was = std::mem::replace(&mut self.shown_bounds, bounds);
-        let (Some(Ok(before)), after) = (self.shown, led.reign) else {
-            return Change {
-                visible_bytes: 0,
-                is_other: true,
-            };
+        let (Some(Standing::Leads(before)), after) = (self.shown, led.reign) else {
+            return other;
         };
         // With the high watermark at the log's end, before and after, all that was appended became
         // visible and nothing else did.
@@ -53,19 +83,17 @@ impl Driver {
         let is_same_reign = before.leader_epoch == after.leader_epoch && was.0 == bounds.0;
         if before.high_watermark == after.high_watermark {
             Change {
-                visible_bytes: 0,
                 is_other: !is_same_reign,
+                ..other
             }
         } else if was_level && is_level && is_same_reign {
             Change {
-                visible_bytes: appended,
+                visible_bytes: appended_bytes,
                 is_other: false,
+                ..other
             }
         } else {
-            Change {
-                visible_bytes: 0,
-                is_other: true,
-            }
+            other
         }
     }
 

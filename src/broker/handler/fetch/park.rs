@@ -25,6 +25,8 @@ const OPENING_WAIT_MIN: Duration = Duration::from_secs(2);
 struct Hunger {
     /// Bytes still to come; 0 wakes.
     missing: AtomicU64,
+    /// Whether what was appended counts, or only what became visible to consumers.
+    is_follower: bool,
     waker: WakeCell,
 }
 
@@ -32,6 +34,8 @@ impl Watch for Hunger {
     fn changed(&self, change: Change) {
         let eaten = if change.is_other {
             u64::MAX
+        } else if self.is_follower {
+            change.appended_bytes
         } else {
             change.visible_bytes
         };
@@ -51,6 +55,7 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
     let deadline_to_open = start.saturating_add(admitted.fetch.max_wait.max(OPENING_WAIT_MIN));
     let hunger = Arc::new(Hunger {
         missing: AtomicU64::new(u64::MAX),
+        is_follower: admitted.fetch.follower.is_some(),
         waker: WakeCell::default(),
     });
     let watch = |replica: &Arc<Replica>| replica.watch(hunger.clone());

@@ -2,10 +2,10 @@
 
 use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
 
-use super::{Admitted, Fetch, Target};
+use super::{Admitted, Fetch, Follower, Target};
 use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
 use crate::broker::partitions::check_epoch;
-use crate::replica::request::Refusal;
+use crate::replica::request::{FollowerFetch, Refusal};
 use crate::replica::view::{Led, View};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::fetch::EpochEndOffset;
@@ -110,6 +110,7 @@ fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> Partiti
             read_led(led, &target.ask, fetch, reading.bytes).unwrap_or_else(PartitionRead::error)
         }
         View::Refused(refusal) => PartitionRead::error(Refusal::into(*refusal)),
+        View::Followed(_) => PartitionRead::error(ErrorCode::NotLeaderOrFollower),
         View::Closed => {
             replica.ask_open();
             reading.is_opening = true;
@@ -139,10 +140,10 @@ fn read_led(
     let left = fetch.max_bytes.saturating_sub(bytes_so_far);
     let limits = ReadLimits {
         bytes_max: u64::try_from(ask.max_bytes).unwrap_or(0).min(left),
-        upper_bound: if fetch.is_read_committed {
-            led.last_stable_offset()
-        } else {
-            led.high_watermark()
+        upper_bound: match fetch.follower {
+            Some(_) => led.log.log_end(),
+            None if fetch.is_read_committed => led.last_stable_offset(),
+            None => led.high_watermark(),
         },
         // The first records of a response come whole, however long their batch is.
         is_one_batch_due: bytes_so_far == 0,
@@ -157,6 +158,50 @@ fn read_led(
     })?;
     read.range = Some(range);
     Ok(read)
+}
+
+/// Tells the leaders how far the follower is, by where it goes on: once per fetch, before it is read.
+///
+/// A fetch that asks for what the leader does not have, or whose log parts from the leader's, shows nothing.
+pub(super) fn note_progress(admitted: &Admitted) {
+    let Some(follower) = admitted.fetch.follower else {
+        return;
+    };
+    for target in &admitted.targets {
+        let Ok(replica) = &target.replica else {
+            continue;
+        };
+        let fetched = match &**replica.view() {
+            View::Led(led) => progress_of(led, &target.ask, follower, target.is_eligible),
+            _ => None,
+        };
+        if let Some(fetched) = fetched {
+            replica.follower_fetched(fetched);
+        }
+    }
+}
+
+fn progress_of(
+    led: &Led,
+    ask: &PartitionAsk,
+    follower: Follower,
+    is_eligible: bool,
+) -> Option<FollowerFetch> {
+    check_epoch(led, ask.current_leader_epoch).ok()?;
+    let offset = Offset::from_wire(ask.fetch_offset)?;
+    let is_within = (led.log.log_start()..=led.log.log_end()).contains(&offset);
+    let is_same_log = divergence(led, offset, ask.last_fetched_epoch)
+        .ok()?
+        .is_none();
+    (is_within && is_same_log).then(|| FollowerFetch {
+        follower: follower.id,
+        broker_epoch: follower.epoch,
+        is_eligible,
+        leader_epoch: led.reign.leader_epoch,
+        offset,
+        log_start: Offset::from_wire(ask.log_start_offset).unwrap_or_default(),
+        leader_end: led.log.log_end(),
+    })
 }
 
 /// Where the reader's log parts from this one, if it does: it asks with the epoch of what it has.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::effect::Acks;
-use super::super::isr::Isr;
+use super::super::effect::{Acks, FollowerFetch, LeaderState};
 use super::*;
 use crate::metadata::PartitionEpoch;
+use crate::replica::isr_change::IsrAnswer;
 
+const LAG_MAX: std::time::Duration = std::time::Duration::from_millis(40);
 const ME: BrokerId = BrokerId::from_wire(1).unwrap();
 
 fn epoch(raw: u16) -> LeaderEpoch {
@@ -21,15 +22,15 @@ fn offset(raw: u32) -> Offset {
 }
 
 fn leadership(leader_epoch: u16, partition_epoch: i32, others: &[i32]) -> Leadership {
-    let members: BTreeSet<_> = others
-        .iter()
-        .map(|id| BrokerId::from_wire(*id).unwrap())
-        .chain([ME])
-        .collect();
+    let set = |others: &[i32]| -> BTreeSet<BrokerId> {
+        let others = others.iter().map(|id| BrokerId::from_wire(*id).unwrap());
+        others.chain([ME]).collect()
+    };
     Leadership {
         leader_epoch: epoch(leader_epoch),
         partition_epoch: PartitionEpoch::from_wire(partition_epoch).unwrap(),
-        isr: Isr::new(members, 3),
+        replicas: set(&[2, 3]),
+        isr: set(others),
     }
 }
 
@@ -37,6 +38,7 @@ fn settings(min_insync_replicas: u32, flush_on_ack: bool) -> Settings {
     Settings {
         min_insync_replicas,
         flush_on_ack,
+        lag_max: LAG_MAX,
     }
 }
 
@@ -54,6 +56,9 @@ struct World {
     answers: BTreeMap<Ticket, Option<Outcome>>,
     ends: BTreeMap<Ticket, (Acks, Offset)>,
     started_epochs: Vec<LeaderEpoch>,
+    /// In-sync sets that were asked for: the partition epoch, and the members.
+    proposals: Vec<(PartitionEpoch, Vec<BrokerId>)>,
+    truncations: Vec<Offset>,
 }
 
 impl World {
@@ -69,6 +74,16 @@ impl World {
             answers: BTreeMap::new(),
             ends: BTreeMap::new(),
             started_epochs: Vec::new(),
+            proposals: Vec::new(),
+            truncations: Vec::new(),
+        }
+    }
+
+    fn reign(&self) -> Result<Reign, Refusal> {
+        match self.partition.standing() {
+            Standing::Leads(reign) => Ok(reign),
+            Standing::Follows { .. } => Err(Refusal::NotLeader),
+            Standing::Refuses(refusal) => Err(refusal),
         }
     }
 
@@ -91,7 +106,7 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
-        let before = self.partition.reign();
+        let before = self.reign();
         let mut effects = Effects::new();
         let now = MonoMillis::from_millis(self.now);
         self.partition.handle(now, event, &mut effects);
@@ -109,11 +124,7 @@ impl World {
                 deadline,
                 leader_epoch,
             } => {
-                assert_eq!(
-                    Ok(leader_epoch),
-                    self.partition.reign().map(|r| r.leader_epoch),
-                    "R5"
-                );
+                assert_eq!(Ok(leader_epoch), self.reign().map(|r| r.leader_epoch), "R5");
                 if self.failing {
                     self.answer(ticket, Outcome::Refused(Refusal::Offline));
                     return;
@@ -152,8 +163,29 @@ impl World {
                 self.handle(Event::Moved(self.bounds));
             }
             Effect::Flush => {
-                assert_eq!(self.flushing_to, None, "one flush at a time");
                 self.flushing_to = Some(self.bounds.end);
+            }
+            Effect::ProposeIsr {
+                partition_epoch,
+                isr,
+                ..
+            } => {
+                let members = isr.into_iter().map(|(id, _)| id).collect();
+                self.proposals.push((partition_epoch, members));
+            }
+            Effect::Truncate { to } => {
+                self.bounds.end = to;
+                self.bounds.flushed_end = self.bounds.flushed_end.min(to);
+                self.truncations.push(to);
+                self.handle(Event::Moved(self.bounds));
+            }
+            Effect::Restart { at } => {
+                self.bounds = LogBounds {
+                    start: at,
+                    end: at,
+                    flushed_end: at,
+                };
+                self.handle(Event::Restarted(self.bounds));
             }
             Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
         }
@@ -171,13 +203,13 @@ impl World {
                 .ends
                 .get(&ticket)
                 .expect("success only for what was appended");
-            let reign = self.partition.reign().expect("success only from a leader");
+            let reign = self.reign().expect("success only from a leader");
             assert!(*acks != Acks::All || *end <= reign.high_watermark, "R4");
         }
     }
 
     fn check(&self, before: Result<Reign, Refusal>) {
-        let Ok(after) = self.partition.reign() else {
+        let Ok(after) = self.reign() else {
             return;
         };
         assert!(self.bounds.start <= after.high_watermark, "R1");
@@ -190,7 +222,7 @@ impl World {
 
     fn finish_flush(&mut self) {
         if let Some(end) = self.flushing_to.take() {
-            self.bounds.flushed_end = end;
+            self.bounds.flushed_end = end.min(self.bounds.end).max(self.bounds.flushed_end);
             self.handle(Event::Moved(self.bounds));
         }
     }
@@ -204,8 +236,56 @@ impl World {
         });
     }
 
+    fn follow(&mut self, leader_epoch: u16) {
+        let following = Following {
+            leader: BrokerId::from_wire(2),
+            leader_epoch: epoch(leader_epoch),
+            partition_epoch: PartitionEpoch::from_wire(i32::from(leader_epoch)).unwrap(),
+        };
+        self.handle(Event::Follow {
+            following,
+            bounds: self.bounds,
+            high_watermark: Offset::ZERO,
+        });
+    }
+
+    /// A follower fetches from `at`.
+    fn fetch(&mut self, follower: i32, at: Offset, is_eligible: bool) {
+        let leader_epoch = self.reign().map_or(LeaderEpoch::ZERO, |r| r.leader_epoch);
+        self.handle(Event::FollowerFetch(FollowerFetch {
+            follower: BrokerId::from_wire(follower).unwrap(),
+            broker_epoch: None,
+            is_eligible,
+            leader_epoch,
+            offset: at.min(self.bounds.end),
+            log_start: Offset::ZERO,
+            leader_end: self.bounds.end,
+        }));
+    }
+
+    fn answer_isr(&mut self, answer: IsrAnswer) {
+        let partition_epoch = self.proposals.last().unwrap().0;
+        self.handle(Event::IsrAnswered {
+            partition_epoch,
+            answer,
+        });
+    }
+
+    /// The leader has sent `count` records, and says where it is.
+    fn replicated(&mut self, leader_epoch: u16, count: u32, high_watermark: u32) {
+        self.bounds.end = self.bounds.end.saturating_add(u64::from(count));
+        self.handle(Event::Replicated {
+            leader_epoch: epoch(leader_epoch),
+            state: LeaderState {
+                high_watermark: offset(high_watermark),
+                log_start: Offset::ZERO,
+            },
+            bounds: self.bounds,
+        });
+    }
+
     fn high_watermark(&self) -> Offset {
-        self.partition.reign().unwrap().high_watermark
+        self.partition.high_watermark().unwrap()
     }
 }
 
@@ -229,6 +309,25 @@ enum Step {
         drop: u32,
     },
     FinishFlush,
+    Follow {
+        leader_epoch: u16,
+    },
+    Fetch {
+        follower: i32,
+        back: u32,
+        is_eligible: bool,
+    },
+    CheckIsr,
+    AnswerIsr(u8),
+    Replicate {
+        leader_epoch: u16,
+        count: u32,
+        high_watermark: u32,
+    },
+    Diverge {
+        leader_epoch: u16,
+        end: u32,
+    },
     Wait {
         millis: u64,
     },
@@ -248,6 +347,16 @@ fn step() -> impl Strategy<Value = Step> {
         2 => proptest::option::of(0_u32..100).prop_map(|before| Step::Delete { before }),
         2 => (0_u32..100).prop_map(|drop| Step::Retain { drop }),
         4 => Just(Step::FinishFlush),
+        1 => (0_u16..5).prop_map(|leader_epoch| Step::Follow { leader_epoch }),
+        6 => (2..4, 0_u32..15, any::<bool>()).prop_map(|(follower, back, is_eligible)| {
+            Step::Fetch { follower, back, is_eligible }
+        }),
+        2 => Just(Step::CheckIsr),
+        3 => (0_u8..3).prop_map(Step::AnswerIsr),
+        3 => (0_u16..5, 0_u32..20, 0_u32..200).prop_map(|(leader_epoch, count, high_watermark)| {
+            Step::Replicate { leader_epoch, count, high_watermark }
+        }),
+        1 => (0_u16..5, 0_u32..100).prop_map(|(leader_epoch, end)| Step::Diverge { leader_epoch, end }),
         2 => (0_u64..80).prop_map(|millis| Step::Wait { millis }),
         1 => Just(Step::Offline),
         1 => Just(Step::Stop),
@@ -283,6 +392,35 @@ fn take(world: &mut World, step: &Step) {
             world.handle(Event::Retain);
         }
         Step::FinishFlush => world.finish_flush(),
+        Step::Follow { leader_epoch } => world.follow(leader_epoch),
+        Step::Fetch {
+            follower,
+            back,
+            is_eligible,
+        } => {
+            let at = world.bounds.end.get() - i64::from(back);
+            let at = Offset::from_wire(at).unwrap_or_default();
+            world.fetch(follower, at, is_eligible);
+        }
+        Step::CheckIsr => world.handle(Event::CheckIsr),
+        Step::AnswerIsr(kind) => answer_isr(world, kind),
+        Step::Replicate {
+            leader_epoch,
+            count,
+            high_watermark,
+        } => {
+            if matches!(world.partition.standing(), Standing::Follows { following, .. }
+                if following.leader_epoch == epoch(leader_epoch))
+            {
+                world.replicated(leader_epoch, count, high_watermark);
+            }
+        }
+        Step::Diverge { leader_epoch, end } => world.handle(Event::Diverged {
+            leader_epoch: epoch(leader_epoch),
+            epoch: epoch(leader_epoch),
+            end: offset(end).max(world.bounds.start),
+            own: None,
+        }),
         Step::Wait { millis } => {
             world.now += millis;
             world.handle(Event::Tick);
@@ -290,6 +428,23 @@ fn take(world: &mut World, step: &Step) {
         Step::Offline => world.handle(Event::Offline),
         Step::Stop => world.handle(Event::Stop),
     }
+}
+
+/// The controller's answer to the last proposal, if there is one.
+fn answer_isr(world: &mut World, kind: u8) {
+    let Some((at, members)) = world.proposals.last().cloned() else {
+        return;
+    };
+    let leader_epoch = world.reign().map_or(LeaderEpoch::ZERO, |r| r.leader_epoch);
+    world.answer_isr(match kind {
+        0 => IsrAnswer::Accepted {
+            leader_epoch,
+            partition_epoch: at.next().unwrap(),
+            isr: members,
+        },
+        1 => IsrAnswer::NotApplied,
+        _ => IsrAnswer::Ambiguous,
+    });
 }
 
 proptest! {
@@ -418,4 +573,154 @@ fn records_are_deleted_up_to_the_high_watermark_and_no_further() {
     let outside = Some(Outcome::Refused(Refusal::OffsetOutOfRange));
     assert_eq!(ask(&mut world, Some(offset(11))), outside);
     assert_eq!(ask(&mut world, None), deleted(10));
+}
+
+fn members(ids: &[i32]) -> Vec<BrokerId> {
+    ids.iter()
+        .filter_map(|id| BrokerId::from_wire(*id))
+        .collect()
+}
+
+/// R4: what is acknowledged with `acks=all` is in every member of the in-sync set.
+#[test]
+fn a_record_is_committed_when_every_member_has_fetched_beyond_it() {
+    let mut world = World::new(settings(2, false));
+    world.lead(leadership(1, 1, &[2, 3]));
+    let ticket = world.produce(Acks::All, 100);
+    world.fetch(2, offset(10), true);
+    assert_eq!(world.answers[&ticket], None);
+    world.fetch(3, offset(9), true);
+    assert_eq!(world.high_watermark(), offset(9));
+    world.fetch(3, offset(10), true);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// Semantics 3.6: both bounds, one member a change, and only those that the metadata lets in.
+#[test]
+fn a_follower_is_let_in_with_all_that_is_committed_and_all_of_the_reign() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.produce(Acks::All, 100);
+    // The next reign begins at 10, where the high watermark stands, too.
+    world.lead(leadership(2, 2, &[]));
+    world.fetch(2, offset(9), true);
+    assert_eq!(world.proposals, []);
+    world.fetch(2, offset(10), false);
+    assert_eq!(world.proposals, [], "fenced");
+    world.fetch(2, offset(10), true);
+    let expected = (PartitionEpoch::from_wire(2).unwrap(), members(&[1, 2]));
+    assert_eq!(world.proposals, [expected]);
+    world.fetch(3, offset(10), true);
+    assert_eq!(world.proposals.len(), 1, "one change at a time");
+    // From the moment it is asked for, the second counts.
+    let ticket = world.produce(Acks::All, 100);
+    world.fetch(3, offset(20), true);
+    assert_eq!(world.answers[&ticket], None);
+    world.fetch(2, offset(20), true);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// KIP-497: a shrink that may have been made is no reason to commit without the member.
+#[test]
+fn a_shrink_counts_only_once_it_is_committed() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[2]));
+    let ticket = world.produce(Acks::All, 1_000);
+    world.now = 41;
+    world.handle(Event::CheckIsr);
+    assert_eq!(world.proposals.len(), 1);
+    world.answer_isr(IsrAnswer::Ambiguous);
+    assert_eq!(world.answers[&ticket], None);
+    world.handle(Event::CheckIsr);
+    assert_eq!(world.proposals.len(), 1, "still pending");
+    world.answer_isr(IsrAnswer::Accepted {
+        leader_epoch: epoch(1),
+        partition_epoch: PartitionEpoch::from_wire(2).unwrap(),
+        isr: members(&[1]),
+    });
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// The metadata decides what an ambiguous answer left open; a late answer changes nothing more.
+#[test]
+fn the_metadata_decides_a_pending_change() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[2]));
+    world.produce(Acks::Leader, 10);
+    world.now = 41;
+    world.handle(Event::CheckIsr);
+    world.lead(leadership(1, 3, &[2]));
+    world.answer_isr(IsrAnswer::Accepted {
+        leader_epoch: epoch(1),
+        partition_epoch: PartitionEpoch::from_wire(2).unwrap(),
+        isr: members(&[1]),
+    });
+    assert_eq!(
+        world.high_watermark(),
+        Offset::ZERO,
+        "the second is a member still"
+    );
+    world.handle(Event::CheckIsr);
+    assert_eq!(world.proposals.len(), 2, "asked again, of what is so now");
+}
+
+#[test]
+fn a_follower_takes_the_high_watermark_of_its_leader_within_its_own_log() {
+    let mut world = World::new(settings(1, false));
+    world.follow(1);
+    world.replicated(1, 10, 20);
+    assert_eq!(world.high_watermark(), offset(10));
+    world.replicated(1, 0, 5);
+    assert_eq!(world.high_watermark(), offset(5), "it may move back");
+    world.replicated(2, 0, 9);
+    assert_eq!(
+        world.high_watermark(),
+        offset(5),
+        "R5: not of another reign"
+    );
+}
+
+/// KIP-279 and KAFKA-14704.
+#[test]
+fn a_follower_truncates_to_where_the_logs_part() {
+    let mut world = World::new(settings(1, false));
+    world.follow(3);
+    world.replicated(3, 30, 30);
+    let diverge = |world: &mut World, at: u16, end: u32, own: Option<(u16, u32)>| {
+        world.handle(Event::Diverged {
+            leader_epoch: epoch(3),
+            epoch: epoch(at),
+            end: offset(end),
+            own: own.map(|(at, end)| (epoch(at), offset(end))),
+        });
+        world.bounds.end
+    };
+    assert_eq!(diverge(&mut world, 2, 25, Some((2, 28))), offset(25));
+    assert_eq!(
+        diverge(&mut world, 2, 24, Some((1, 20))),
+        offset(20),
+        "and asks again"
+    );
+    assert_eq!(diverge(&mut world, 1, 7, None), offset(7));
+    assert_eq!(world.high_watermark(), offset(7), "R1");
+    assert_eq!(world.truncations, [offset(25), offset(20), offset(7)]);
+}
+
+/// R5: what was led under an older epoch is over, and the log ends where the next leader says.
+#[test]
+fn a_deposed_leader_follows_and_refuses_what_waited() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[2]));
+    let ticket = world.produce(Acks::All, 10);
+    world.follow(1);
+    assert!(world.reign().is_ok(), "the same epoch has one leader");
+    world.follow(2);
+    assert_eq!(
+        world.answers[&ticket],
+        Some(Outcome::Refused(Refusal::NotLeader))
+    );
+    world.lead(leadership(2, 9, &[]));
+    assert!(world.reign().is_err(), "nor the other way round");
+    world.lead(leadership(3, 9, &[]));
+    assert!(world.reign().is_ok());
 }
