@@ -12,6 +12,7 @@ pub mod decide;
 pub mod driver;
 pub mod handle;
 pub mod machine;
+mod sessions;
 mod start;
 
 pub use command::{Command, Outcome};
@@ -19,4 +20,5 @@ pub use decide::Settings;
 pub use driver::{Driver, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 pub use handle::{ControllerError, ControllerHandle, queues};
 pub use machine::MetadataMachine;
+pub use sessions::Sessions;
 pub use start::{JoinError, let_in, register};

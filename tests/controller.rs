@@ -78,7 +78,6 @@ async fn start(dir: &Path, incarnation: u8, previous_epoch: Option<BrokerEpoch>)
             [9; 16],
         ))],
         feature: FeatureRange { min: 1, max: 1 },
-        is_old_incarnation_alive: false,
     };
     let epoch = register(&controller, &command).await.unwrap();
     let_in(&controller, own_id(), epoch).await.unwrap();

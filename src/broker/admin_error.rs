@@ -2,8 +2,8 @@
 //! compile until it has a code.
 
 use crate::controller::command::{
-    AllocateError, AlterConfigsError, ChangeBrokerError, CreatePartitionsError, CreateTopicError,
-    DeleteTopicError,
+    AllocateError, AlterConfigsError, AlterPartitionError, ChangeBrokerError,
+    CreatePartitionsError, CreateTopicError, DeleteTopicError, RegisterError,
 };
 use crate::wire::error_code::ErrorCode;
 
@@ -86,8 +86,43 @@ impl From<&AlterConfigsError> for ErrorCode {
 impl From<&ChangeBrokerError> for ErrorCode {
     fn from(error: &ChangeBrokerError) -> Self {
         match error {
-            ChangeBrokerError::NotRegistered { .. } => Self::BrokerIdNotRegistered,
-            ChangeBrokerError::StaleEpoch { .. } => Self::StaleBrokerEpoch,
+            // An epoch without a registration is of one that is gone.
+            ChangeBrokerError::NotRegistered { .. } | ChangeBrokerError::StaleEpoch { .. } => {
+                Self::StaleBrokerEpoch
+            }
+        }
+    }
+}
+
+impl From<&RegisterError> for ErrorCode {
+    fn from(error: &RegisterError) -> Self {
+        match error {
+            RegisterError::Duplicate { .. } => Self::DuplicateBrokerRegistration,
+            RegisterError::Directories | RegisterError::DirectoryOwned { .. } => {
+                Self::InvalidRegistration
+            }
+            RegisterError::Feature { .. } => Self::UnsupportedVersion,
+            RegisterError::NoEpochLeft => Self::UnknownServerError,
+        }
+    }
+}
+
+impl From<&AlterPartitionError> for ErrorCode {
+    fn from(error: &AlterPartitionError) -> Self {
+        match error {
+            AlterPartitionError::UnknownTopic => Self::UnknownTopicId,
+            AlterPartitionError::UnknownPartition => Self::UnknownTopicOrPartition,
+            AlterPartitionError::NotController => Self::NotController,
+            AlterPartitionError::FencedLeaderEpoch { .. } => Self::FencedLeaderEpoch,
+            AlterPartitionError::InvalidUpdateVersion { .. } => Self::InvalidUpdateVersion,
+            AlterPartitionError::NotLeader
+            | AlterPartitionError::NotReplicas
+            | AlterPartitionError::WithoutLeader
+            | AlterPartitionError::RecoveryState
+            | AlterPartitionError::Duplicate => Self::InvalidRequest,
+            AlterPartitionError::IneligibleReplica { .. } => Self::IneligibleReplica,
+            AlterPartitionError::NotAttempted => Self::OperationNotAttempted,
+            AlterPartitionError::NewLeaderElected => Self::NewLeaderElected,
         }
     }
 }

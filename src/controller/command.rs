@@ -3,6 +3,8 @@
 //! Commands are intentions: they never enter the quorum's log. Errors carry the facts a reader needs;
 //! which error code of Kafka each one is stands in `broker/admin_error.rs`.
 
+mod replication;
+
 use std::collections::BTreeMap;
 
 use ottla_storage::ids::DirectoryId;
@@ -12,6 +14,11 @@ use crate::config::key::ValueError;
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::EndpointRecord;
 use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, Overrides, TopicId};
+
+pub use replication::{
+    AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AlteredPartitions,
+    Heartbeat, HeartbeatAnswer,
+};
 
 /// One request to the controller.
 #[derive(Clone, Debug)]
@@ -28,6 +35,10 @@ pub enum Command {
     RegisterBroker(RegisterBroker),
     /// Fence a broker, let it in, or let it go.
     ChangeBroker(ChangeBroker),
+    /// Change who is in sync with a leader.
+    AlterPartition(AlterPartition),
+    /// Hear that a broker lives.
+    Heartbeat(Heartbeat),
     /// Give a broker a block of producer ids.
     AllocateProducerIds {
         /// The broker.
@@ -35,6 +46,23 @@ pub enum Command {
         /// Its registration.
         epoch: BrokerEpoch,
     },
+}
+
+impl Command {
+    /// Whether it goes before the users' bulk work: the cluster's health hangs on it.
+    pub const fn is_urgent(&self) -> bool {
+        match self {
+            Self::RegisterBroker(_)
+            | Self::ChangeBroker(_)
+            | Self::AlterPartition(_)
+            | Self::Heartbeat(_)
+            | Self::AllocateProducerIds { .. } => true,
+            Self::CreateTopics(_)
+            | Self::DeleteTopics(_)
+            | Self::CreatePartitions(_)
+            | Self::AlterConfigs(_) => false,
+        }
+    }
 }
 
 /// What became of a command, one result per item in the order of the command.
@@ -52,6 +80,10 @@ pub enum Outcome {
     RegisterBroker(Result<BrokerEpoch, RegisterError>),
     /// Of [`Command::ChangeBroker`].
     ChangeBroker(Result<(), ChangeBrokerError>),
+    /// Of [`Command::AlterPartition`].
+    AlterPartition(Result<AlteredPartitions, ChangeBrokerError>),
+    /// Of [`Command::Heartbeat`].
+    Heartbeat(Result<HeartbeatAnswer, ChangeBrokerError>),
     /// Of [`Command::AllocateProducerIds`].
     AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
 }
@@ -536,8 +568,6 @@ pub struct RegisterBroker {
     pub directories: Vec<DirectoryId>,
     /// Levels of `ottla.version` it works with.
     pub feature: FeatureRange,
-    /// Whether another process of the same broker is known to be alive: found out before.
-    pub is_old_incarnation_alive: bool,
 }
 
 /// Why a broker was not registered.

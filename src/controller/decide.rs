@@ -7,12 +7,15 @@
 mod brokers;
 mod configs;
 mod draw;
+mod heartbeat;
+mod isr;
 mod partitions;
 mod placement;
 mod producer_ids;
 mod topics;
 
 use crate::config::{Layers, NodeConfig, StaticConfig, TopicConfig};
+use crate::controller::Sessions;
 use crate::controller::command::{Command, Outcome};
 use crate::metadata::record::{FEATURE, FEATURE_MAX, Record};
 use crate::metadata::{MetadataImage, TopicImage};
@@ -94,12 +97,13 @@ impl<T> Decision<T> {
     }
 }
 
-/// Decides one command over an image.
+/// Decides one command over an image, and over what was heard of brokers.
 pub fn decide(
     settings: &Settings,
     image: &MetadataImage,
     command: &Command,
     draw: &mut Draw,
+    sessions: &Sessions,
 ) -> Decision<Outcome> {
     match command {
         Command::CreateTopics(command) => {
@@ -119,6 +123,12 @@ pub fn decide(
         }
         Command::ChangeBroker(command) => {
             brokers::change(settings, image, command).map(Outcome::ChangeBroker)
+        }
+        Command::AlterPartition(command) => {
+            isr::alter(settings, image, command).map(Outcome::AlterPartition)
+        }
+        Command::Heartbeat(command) => {
+            heartbeat::hear(settings, image, command, sessions).map(Outcome::Heartbeat)
         }
         Command::AllocateProducerIds { broker, epoch } => {
             producer_ids::allocate(image, *broker, *epoch).map(Outcome::AllocateProducerIds)

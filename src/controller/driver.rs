@@ -15,6 +15,7 @@ mod quorum;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::controller::Sessions;
 use crate::controller::decide::{Draw, Settings, first_records};
 use crate::controller::handle::{ControllerError, Request, Requests};
 use crate::controller::machine::Applied;
@@ -39,6 +40,7 @@ pub struct Driver<Q> {
     quorum: Q,
     publisher: Publisher,
     requests: Requests,
+    sessions: Sessions,
     /// Taken from the queues and not in a group yet, in order.
     waiting: VecDeque<Request>,
     /// The term in which the barrier was passed.
@@ -61,6 +63,7 @@ impl<Q: Quorum> Driver<Q> {
             quorum,
             publisher,
             requests,
+            sessions: Sessions::new(Duration::from_secs(9)),
             waiting,
             active_term: None,
         }
@@ -114,7 +117,7 @@ impl<Q: Quorum> Driver<Q> {
     /// Takes what waits: urgent commands go before bulk ones that wait, too.
     fn drain(&mut self) {
         while let Ok(request) = self.requests.urgent.try_recv() {
-            let bulk = |waiting: &Request| !group::is_urgent(&waiting.command);
+            let bulk = |waiting: &Request| !waiting.command.is_urgent();
             let at = self
                 .waiting
                 .iter()
@@ -155,7 +158,7 @@ impl<Q: Quorum> Driver<Q> {
         for _ in 0..ATTEMPTS_MAX {
             let image = self.publisher.image();
             let mut draw = Draw::new(rand::random());
-            let mut group = Group::new(&self.settings, &image, &mut draw);
+            let mut group = Group::new(&self.settings, &image, &mut draw, &self.sessions);
             let count = self
                 .waiting
                 .iter()
@@ -187,7 +190,7 @@ impl<Q: Quorum> Driver<Q> {
         for request in requests {
             let image = self.publisher.image();
             let mut draw = Draw::new(rand::random());
-            let mut group = Group::new(&self.settings, &image, &mut draw);
+            let mut group = Group::new(&self.settings, &image, &mut draw, &self.sessions);
             group.add(&request.command);
             let group = group.decided();
             match self.settle(&image, group.records).await {

@@ -3,9 +3,10 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::controller::command::{
-    AllocateError, AlterConfigs, AlterConfigsError, ChangeBroker, ChangeBrokerError,
-    CreatePartitions, CreatePartitionsError, CreateTopicError, CreateTopics, CreatedTopic,
-    DeleteTopicError, DeleteTopics, DeletedTopic, ProducerIdBlock, RegisterBroker, RegisterError,
+    AllocateError, AlterConfigs, AlterConfigsError, AlterPartition, AlteredPartitions,
+    ChangeBroker, ChangeBrokerError, CreatePartitions, CreatePartitionsError, CreateTopicError,
+    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, Heartbeat,
+    HeartbeatAnswer, ProducerIdBlock, RegisterBroker, RegisterError,
 };
 use crate::controller::{Command, Outcome};
 use crate::metadata::{BrokerEpoch, BrokerId};
@@ -51,9 +52,17 @@ pub struct Request {
     pub(super) answer: oneshot::Sender<Result<Outcome, ControllerError>>,
 }
 
+/// A registration whose process may be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Suspect {
+    pub(super) broker: BrokerId,
+    pub(super) epoch: BrokerEpoch,
+}
+
 /// The driver's end of the queues.
 #[derive(Debug)]
 pub struct Requests {
+    pub(super) suspects: mpsc::Receiver<Suspect>,
     pub(super) urgent: mpsc::Receiver<Request>,
     pub(super) bulk: mpsc::Receiver<Request>,
 }
@@ -61,6 +70,7 @@ pub struct Requests {
 /// Asks the controller. Clones share its queues.
 #[derive(Clone, Debug)]
 pub struct ControllerHandle {
+    suspects: mpsc::Sender<Suspect>,
     urgent: mpsc::Sender<Request>,
     bulk: mpsc::Sender<Request>,
 }
@@ -69,28 +79,37 @@ pub struct ControllerHandle {
 pub fn queues() -> (ControllerHandle, Requests) {
     let (urgent, urgent_requests) = mpsc::channel(QUEUE_MAX);
     let (bulk, bulk_requests) = mpsc::channel(QUEUE_MAX);
+    let (suspects, suspected) = mpsc::channel(QUEUE_MAX);
     let requests = Requests {
+        suspects: suspected,
         urgent: urgent_requests,
         bulk: bulk_requests,
     };
-    (ControllerHandle { urgent, bulk }, requests)
+    let handle = ControllerHandle {
+        suspects,
+        urgent,
+        bulk,
+    };
+    (handle, requests)
 }
 
 impl ControllerHandle {
+    /// Tells that a broker's process may be gone, for its connection is. Waits for nothing: a hint that
+    /// finds the queue full is dropped, and the broker's session decides.
+    pub fn suspect(&self, broker: BrokerId, epoch: BrokerEpoch) {
+        let _ = self.suspects.try_send(Suspect { broker, epoch });
+    }
+
     /// Submits a command and waits for its outcome, which this node's image shows by then.
     ///
     /// # Errors
     /// There is no outcome: see each variant for whether the command may still be carried out.
     pub async fn submit(&self, command: Command) -> Result<Outcome, ControllerError> {
         // Fencing, registration and ISR changes go before the users' bulk work.
-        let queue = match command {
-            Command::RegisterBroker(_)
-            | Command::ChangeBroker(_)
-            | Command::AllocateProducerIds { .. } => &self.urgent,
-            Command::CreateTopics(_)
-            | Command::DeleteTopics(_)
-            | Command::CreatePartitions(_)
-            | Command::AlterConfigs(_) => &self.bulk,
+        let queue = if command.is_urgent() {
+            &self.urgent
+        } else {
+            &self.bulk
         };
         let (answer, outcome) = oneshot::channel();
         let request = Request { command, answer };
@@ -147,6 +166,15 @@ typed! {
 typed! {
     /// Fences a broker, lets it in, or lets it go.
     change_broker, ChangeBroker(ChangeBroker) -> Result<(), ChangeBrokerError>
+}
+typed! {
+    /// Changes who is in sync with a leader.
+    alter_partition, AlterPartition(AlterPartition)
+        -> Result<AlteredPartitions, ChangeBrokerError>
+}
+typed! {
+    /// Tells that a broker lives, and what it wants.
+    heartbeat, Heartbeat(Heartbeat) -> Result<HeartbeatAnswer, ChangeBrokerError>
 }
 
 impl ControllerHandle {

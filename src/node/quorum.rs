@@ -179,8 +179,6 @@ fn registration(
             min: FEATURE_MIN,
             max: FEATURE_MAX,
         },
-        // The directory's lock has shown that no other process of this node runs on these disks.
-        is_old_incarnation_alive: false,
     }
 }
 

@@ -101,10 +101,6 @@ fn check_registration(
     command: &RegisterBroker,
 ) -> Result<(), RegisterError> {
     let broker = command.broker;
-    let is_other = |old: &Arc<BrokerImage>| old.incarnation != command.incarnation;
-    if command.is_old_incarnation_alive && image.brokers().find(broker).is_some_and(is_other) {
-        return Err(RegisterError::Duplicate { broker });
-    }
     check_directories(&command.directories)?;
     for other in image.brokers().iter().filter(|other| other.id != broker) {
         let owned = command
@@ -164,16 +160,24 @@ pub(super) fn change(
     }
 }
 
-fn fence(settings: &Settings, image: &MetadataImage, broker: &BrokerImage) -> (Vec<Record>, bool) {
+/// Fences a broker; that ends its controlled shutdown, too.
+pub(super) fn fence(
+    settings: &Settings,
+    image: &MetadataImage,
+    broker: &BrokerImage,
+) -> (Vec<Record>, bool) {
     let (mut records, is_last) = depart(settings, image, broker.id, Departure::Clean);
     if is_last && !broker.is_fenced {
-        records.push(changed(broker, |change| change.fenced = Some(true)));
+        records.push(changed(broker, |change| {
+            change.fenced = Some(true);
+            change.in_controlled_shutdown = broker.in_controlled_shutdown.then_some(false);
+        }));
     }
     (records, is_last)
 }
 
 /// Lets a broker in, then elects for the partitions that nobody leads.
-fn unfence(
+pub(super) fn unfence(
     settings: &Settings,
     image: &MetadataImage,
     broker: &BrokerImage,
@@ -199,7 +203,8 @@ fn unfence(
     (records, is_last)
 }
 
-fn shut_down(
+/// Has a broker hand over what it leads.
+pub(super) fn shut_down(
     settings: &Settings,
     image: &MetadataImage,
     broker: &BrokerImage,
@@ -231,7 +236,8 @@ fn unregister(
     (records, is_last)
 }
 
-fn changed(broker: &BrokerImage, set: impl FnOnce(&mut BrokerChange)) -> Record {
+/// A change of the registration.
+pub(super) fn changed(broker: &BrokerImage, set: impl FnOnce(&mut BrokerChange)) -> Record {
     let mut change = BrokerChange {
         broker: broker.id.get(),
         epoch: broker.epoch.get(),

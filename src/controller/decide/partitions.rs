@@ -116,6 +116,20 @@ impl<'a> PartitionUpdate<'a> {
         self.leave_isr(broker);
     }
 
+    /// Who is in sync now. The same members in another order are no change.
+    pub(super) fn set_isr(&mut self, members: &[BrokerId]) {
+        let is_same = members.len() == self.isr.len()
+            && members.iter().all(|member| self.isr.contains(member));
+        if !is_same {
+            self.isr = members.to_vec();
+        }
+    }
+
+    /// Whether the leader may lack records.
+    pub(super) const fn set_recovery_state(&mut self, state: RecoveryState) {
+        self.recovery_state = state;
+    }
+
     /// The fact, if anything is different.
     pub(super) fn build(
         mut self,

@@ -43,7 +43,6 @@ pub(crate) fn registration(id: u8) -> RegisterBroker {
         rack: None,
         directories: vec![DirectoryId::new(Uuid::from_bytes([0x80 | id; 16]))],
         feature: FeatureRange { min: 1, max: 1 },
-        is_old_incarnation_alive: false,
     }
 }
 
@@ -52,6 +51,7 @@ struct World {
     settings: Settings,
     image: MetadataImage,
     draw: Draw,
+    sessions: Sessions,
 }
 
 impl World {
@@ -60,6 +60,7 @@ impl World {
             settings,
             image: MetadataImage::default(),
             draw: Draw::new(1),
+            sessions: Sessions::default(),
         };
         world.apply(first_records(&world.image));
         world
@@ -85,6 +86,16 @@ impl World {
         self.image = outcome.image;
     }
 
+    fn decide(&mut self, command: &Command) -> Decision<Outcome> {
+        let Self {
+            settings,
+            image,
+            draw,
+            sessions,
+        } = self;
+        decide(settings, image, command, draw, sessions)
+    }
+
     /// Decides and applies, step by step.
     #[expect(
         clippy::needless_pass_by_value,
@@ -92,7 +103,7 @@ impl World {
     )]
     fn run(&mut self, command: Command) -> Outcome {
         loop {
-            let decision = decide(&self.settings, &self.image, &command, &mut self.draw);
+            let decision = self.decide(&command);
             self.apply(decision.records);
             if decision.is_last {
                 return decision.outcome;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::controller::decide::{Draw, Settings, decide};
 use crate::controller::driver::GROUP_SIZE_MAX;
 use crate::controller::handle::ControllerError;
-use crate::controller::{Command, Outcome};
+use crate::controller::{Command, Outcome, Sessions};
 use crate::metadata::record::{PartitionChange, PartitionState, Record};
 use crate::metadata::{BrokerId, MetadataImage};
 
@@ -32,6 +32,7 @@ pub(super) struct DecidedGroup {
 pub(super) struct Group<'a> {
     settings: &'a Settings,
     draw: &'a mut Draw,
+    sessions: &'a Sessions,
     /// The applied image plus the facts so far.
     so_far: MetadataImage,
     records: Vec<Record>,
@@ -40,24 +41,17 @@ pub(super) struct Group<'a> {
     registered: BTreeSet<BrokerId>,
 }
 
-/// Whether a command goes before bulk work.
-pub(super) const fn is_urgent(command: &Command) -> bool {
-    match command {
-        Command::RegisterBroker(_)
-        | Command::ChangeBroker(_)
-        | Command::AllocateProducerIds { .. } => true,
-        Command::CreateTopics(_)
-        | Command::DeleteTopics(_)
-        | Command::CreatePartitions(_)
-        | Command::AlterConfigs(_) => false,
-    }
-}
-
 impl<'a> Group<'a> {
-    pub(super) fn new(settings: &'a Settings, image: &MetadataImage, draw: &'a mut Draw) -> Self {
+    pub(super) fn new(
+        settings: &'a Settings,
+        image: &MetadataImage,
+        draw: &'a mut Draw,
+        sessions: &'a Sessions,
+    ) -> Self {
         Self {
             settings,
             draw,
+            sessions,
             so_far: image.clone(),
             records: Vec::new(),
             decisions: Vec::new(),
@@ -77,7 +71,13 @@ impl<'a> Group<'a> {
         {
             return false;
         }
-        let decision = decide(self.settings, &self.so_far, command, self.draw);
+        let decision = decide(
+            self.settings,
+            &self.so_far,
+            command,
+            self.draw,
+            self.sessions,
+        );
         let size = decision.records.iter().map(estimated_size).sum::<usize>();
         if !self.decisions.is_empty() && self.size.saturating_add(size) > GROUP_SIZE_MAX {
             return false;

@@ -48,14 +48,6 @@ fn the_same_process_keeps_its_epoch_and_state() {
 #[test]
 fn each_wrong_registration_has_its_error() {
     let mut world = World::with_brokers(settings(), 1);
-    let alive = RegisterBroker {
-        is_old_incarnation_alive: true,
-        ..restarted(1, 9, None)
-    };
-    assert_eq!(
-        world.register(alive),
-        Err(RegisterError::Duplicate { broker: broker(1) })
-    );
     let directory = registration(1).directories[0];
     let reserved = DirectoryId::new(Uuid::from_u128(1));
     for directories in [vec![], vec![reserved], vec![directory, directory]] {
@@ -266,7 +258,7 @@ fn many_partitions_are_changed_in_steps_with_the_fence_last() {
     });
     let mut steps = 0;
     loop {
-        let decision = decide(&world.settings, &world.image, &command, &mut world.draw);
+        let decision = world.decide(&command);
         steps += 1;
         assert!(decision.records.len() <= STEP_RECORDS_MAX + 1);
         let has_fence = decision
