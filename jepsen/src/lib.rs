@@ -4,6 +4,8 @@
 //! brings in a whole node (for the `ottla-fault` binary).
 
 pub mod disk;
+#[cfg(feature = "node")]
+pub mod fault;
 pub mod history;
 pub mod launch;
 pub mod lossy;

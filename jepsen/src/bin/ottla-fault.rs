@@ -1,6 +1,7 @@
 //! `ottla-fault`: runs nodes under faults.
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +9,16 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use ottla::node::Disks;
+use ottla_jepsen::fault::{self, Fault, NetworkKind};
 use ottla_jepsen::lossy::LossyDisk;
+use ottla_jepsen::w1::{self, Rules, Word};
+
+/// Nothing is wrong.
+const VALID: u8 = 0;
+/// Something is wrong, or too little happened to tell.
+const INVALID: u8 = 1;
+/// The run could not be carried out, or the file could not be read.
+const NOT_RUN: u8 = 2;
 
 #[derive(Parser)]
 #[command(name = "ottla-fault", version, about = "Runs ottla nodes under faults")]
@@ -32,6 +42,104 @@ enum Command {
         #[command(flatten)]
         disk: DiskArguments,
     },
+    /// Run the log workload under faults and judge it. Exit code 0: valid, 1: not, 2: it could not be run.
+    W1(W1Arguments),
+    /// Judge a history of the log workload: `*.edn` or `*.jsonl`.
+    Check {
+        /// The file.
+        history: PathBuf,
+    },
+    /// Remove what a run made when its end of the pipe closes.
+    #[command(name = fault::guard::SUBCOMMAND, hide = true)]
+    Guard,
+}
+
+#[derive(clap::Args)]
+struct W1Arguments {
+    /// How many nodes
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// How long clients work
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Operations a second, all clients together
+    #[arg(long, default_value_t = 200)]
+    rate: u32,
+    /// What may happen: kill, pause, cut
+    #[arg(long, value_delimiter = ',', default_value = "kill,pause,cut")]
+    faults: Vec<Fault>,
+    /// Repeats the choices of a run [default: a new one, which is printed]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where history, report and logs go [default: ottla-fault-SEED]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Partitions of the topic
+    #[arg(long, default_value_t = 8)]
+    partitions: u32,
+    /// Client threads
+    #[arg(long, default_value_t = 30)]
+    workers: u64,
+    /// How links are cut: namespaces (root), or plain for no cuts [default: what the faults need]
+    #[arg(long)]
+    network: Option<NetworkKind>,
+    /// A setting of all nodes (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
+    /// The program to run [default: `ottla` beside this one]
+    #[arg(long, env = "OTTLA_BIN")]
+    ottla: Option<PathBuf>,
+}
+
+impl W1Arguments {
+    fn options(self) -> anyhow::Result<fault::Options> {
+        let guard = std::env::current_exe().context("find this program")?;
+        let seed = self.seed.unwrap_or_else(a_seed);
+        let needs_cuts = self.nodes > 1 && self.faults.contains(&Fault::Cut);
+        let network = if needs_cuts {
+            NetworkKind::Namespaces
+        } else {
+            NetworkKind::Plain
+        };
+        Ok(fault::Options {
+            program: self.ottla.unwrap_or_else(|| guard.with_file_name("ottla")),
+            guard,
+            nodes: self.nodes.into(),
+            seconds: self.seconds,
+            rate: self.rate,
+            faults: self.faults,
+            seed,
+            out: self
+                .out
+                .unwrap_or_else(|| format!("ottla-fault-{seed}").into()),
+            partitions: self.partitions,
+            workers: self.workers,
+            network: self.network.unwrap_or(network),
+            config: self.config,
+        })
+    }
+}
+
+fn a_seed() -> u64 {
+    let now = ottla::clock::wall().as_millis();
+    // The milliseconds of some weeks: short enough to type.
+    u64::try_from(now).unwrap_or_default() % 10_000_000_000
+}
+
+/// Prints a judgement; whether it is good is the exit code.
+fn tell(text: &impl std::fmt::Display, is_valid: bool) -> anyhow::Result<ExitCode> {
+    write!(io::stdout().lock(), "{text}").context("print the verdict")?;
+    Ok(ExitCode::from(if is_valid { VALID } else { INVALID }))
+}
+
+fn w1(arguments: W1Arguments) -> anyhow::Result<ExitCode> {
+    let report = fault::run(&arguments.options()?)?;
+    tell(&report, report.is_valid())
+}
+
+fn check(history: &Path) -> anyhow::Result<ExitCode> {
+    let verdict = w1::check_file(history, Rules::default())?;
+    tell(&verdict, verdict.verdict == Word::Valid)
 }
 
 #[derive(clap::Args)]
@@ -54,8 +162,16 @@ impl DiskArguments {
     }
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        // There is nobody to tell that nobody can be told.
+        let _ = writeln!(io::stderr().lock(), "ottla-fault: {error:#}");
+        ExitCode::from(NOT_RUN)
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
         Command::LossyNode { disk, arguments } => {
             let disk = disk.open()?;
             let disks = Disks {
@@ -67,6 +183,12 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::PowerCut { disk } => {
             disk.open()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::W1(arguments) => w1(arguments),
+        Command::Check { history } => check(&history),
+        Command::Guard => {
+            fault::guard::serve(io::stdin().lock()).context("remove what a run made")?;
             Ok(ExitCode::SUCCESS)
         }
     }
