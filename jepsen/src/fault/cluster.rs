@@ -4,6 +4,8 @@
 //! - A node that ends without being killed is a finding; it is started again so that the run goes on.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
@@ -100,6 +102,10 @@ impl Cluster {
         let log = log.with_context(|| format!("open {}", node.log.display()))?;
         let mut command = self.network.command(id, &self.options.program);
         command.args(arguments(&self.options, &self.network, id));
+        // To a node, such a variable is a setting; the options of the run are all that counts.
+        for (name, _) in env::vars_os().filter(|(name, _)| is_setting(name)) {
+            command.env_remove(name);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
@@ -241,6 +247,12 @@ impl Told {
             self.bugs.push(format!("node {id} wrote: {line}"));
         }
     }
+}
+
+/// Whether a node takes an environment variable for a setting.
+fn is_setting(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("OTTLA_") && !name.starts_with("OTTLA_LOG")
 }
 
 fn data_dir(dir: &Path, id: i32) -> PathBuf {

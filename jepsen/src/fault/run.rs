@@ -100,7 +100,7 @@ async fn interrupted() -> Result<&'static str> {
 
 async fn carry_out(options: &Options) -> Result<Report> {
     let mut rng = Rng::new(options.seed);
-    let cluster = Cluster::start(cluster_options(options))?;
+    let mut cluster = Cluster::start(cluster_options(options))?;
     let recorder = Recorder::create(&options.out).context("create the history")?;
     let shared = Rc::new(Shared::new(
         cluster.addresses(),
@@ -108,9 +108,15 @@ async fn carry_out(options: &Options) -> Result<Report> {
         recorder,
     ));
     let replication = options.nodes.min(3);
-    shared
-        .create_topic(i16::try_from(replication)?, START_WITHIN)
-        .await?;
+    let created = shared.create_topic(i16::try_from(replication)?, START_WITHIN);
+    if let Err(error) = created.await {
+        let ended = cluster.ended_unasked()?;
+        bail!(
+            "{error}; {} (see node-N.log in {})",
+            ended.join("; "),
+            options.out.display()
+        );
+    }
     let mut followers = JoinSet::new();
     for &address in shared.addresses.values() {
         followers.spawn_local(Rc::clone(&shared).follow(address));

@@ -469,7 +469,10 @@ mod tests {
     #[test]
     fn a_damaged_batch_is_told_and_a_cut_one_is_waited_for() {
         let mut bytes = batch(&[Value(5)]).unwrap();
-        assert_eq!(read_records(&bytes[..70], 0).unwrap(), (Vec::new(), 0));
+        assert_eq!(
+            read_records(&bytes[..bytes.len() - 1], 0).unwrap(),
+            (Vec::new(), 0)
+        );
         *bytes.last_mut().unwrap() ^= 1;
         assert!(read_records(&bytes, 0).is_err());
     }

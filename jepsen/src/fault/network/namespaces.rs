@@ -73,6 +73,8 @@ impl Namespaces {
         guard.made(&Made::Namespace(namespace.clone()))?;
         let peer = ["peer", "name", "eth0", "netns", &namespace];
         ip(&[&["link", "add", &link, "type", "veth"], &peer[..]].concat())?;
+        // It would go with its namespace, but sockets that nobody answers keep that for minutes.
+        guard.made(&Made::Link(link.clone()))?;
         ip(&["link", "set", &link, "master", &bridge, "up"])?;
         let address = format!("{}/24", self.address(node));
         let inside = ["-n", namespace.as_str()];
