@@ -21,7 +21,6 @@ use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
 use crate::replica::replicas::Outbound;
 use crate::replica::{ReplicaMap, Replicas};
-use tokio::sync::mpsc;
 
 mod data_plane;
 mod directories;
@@ -158,8 +157,8 @@ impl Node {
         )?;
         // Alone there is nobody to follow, and nobody else to be in sync.
         let outbound = Outbound {
-            isr_proposals: mpsc::unbounded_channel().0,
-            fetch_orders: mpsc::unbounded_channel().0,
+            isr_proposals: crate::replica::isr_change::queue().0,
+            fetch_orders: crate::replica::following::queue().0,
         };
         let replicas = Arc::new(Replicas::new(
             config.node_id,

@@ -197,7 +197,7 @@ impl Replica {
     }
 
     /// The leader has answered a fetch for this follower.
-    pub fn from_leader(&self, answer: FromLeader) {
+    pub fn leader_said(&self, answer: FromLeader) {
         self.post(Event::FromLeader(Box::new(answer)));
     }
 

@@ -32,11 +32,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("net", &["wire", "broker", "config", "clock"]),
+    (
+        "fetcher",
+        &["wire", "net", "replica", "metadata", "config", "clock"],
+    ),
     ("quorum", &["wire", "net", "broker", "metadata", "config"]),
     (
         "node",
         &[
             "quorum",
+            "fetcher",
             "net",
             "broker",
             "replica",
@@ -73,6 +78,7 @@ const PURE: &[&str] = &[
     "src/controller/decide",
     "src/controller/sessions",
     "src/replica/core",
+    "src/fetcher/session.rs",
     "src/quorum/bootstrap.rs",
     "src/quorum/hello.rs",
     "src/quorum/members.rs",

@@ -220,7 +220,7 @@ impl Driver {
                 Log::Doomed(_) | Log::Gone => {}
             },
             Event::FollowerFetch(fetch) => self.decide(now, effect::Event::FollowerFetch(fetch)),
-            Event::FromLeader(answer) => self.from_leader(now, *answer),
+            Event::FromLeader(answer) => self.hear_leader(now, *answer),
             Event::IsrAnswered(partition_epoch, answer) => self.decide(
                 now,
                 effect::Event::IsrAnswered {

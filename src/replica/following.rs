@@ -33,6 +33,15 @@ pub enum FetchOrder {
 /// Where orders go.
 pub type FetchOrders = mpsc::UnboundedSender<FetchOrder>;
 
+/// Both ends of a queue of orders.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded by the changes of the metadata; whoever takes orders does nothing else"
+)]
+pub fn queue() -> (FetchOrders, mpsc::UnboundedReceiver<FetchOrder>) {
+    mpsc::unbounded_channel()
+}
+
 /// What a leader answered to a fetch of one partition.
 #[derive(Debug)]
 pub struct FromLeader {

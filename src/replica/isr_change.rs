@@ -45,3 +45,12 @@ pub enum IsrAnswer {
 
 /// Where proposals go. Bounded by one per partition.
 pub type IsrProposals = mpsc::UnboundedSender<IsrProposal>;
+
+/// Both ends of a queue of proposals.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "bounded by the partitions, each of which has at most one proposal on its way"
+)]
+pub fn queue() -> (IsrProposals, mpsc::UnboundedReceiver<IsrProposal>) {
+    mpsc::unbounded_channel()
+}

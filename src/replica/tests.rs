@@ -107,8 +107,8 @@ impl World {
         });
         let config = config.unwrap();
         let outbound = Outbound {
-            isr_proposals: tokio::sync::mpsc::unbounded_channel().0,
-            fetch_orders: tokio::sync::mpsc::unbounded_channel().0,
+            isr_proposals: isr_change::queue().0,
+            fetch_orders: following::queue().0,
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);

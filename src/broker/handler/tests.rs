@@ -94,8 +94,8 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         tokio::task::spawn_local(data::run_io(dir.clone()));
         let settings = (config.storage.clone(), config.replica.lag_max);
         let outbound = Outbound {
-            isr_proposals: tokio::sync::mpsc::unbounded_channel().0,
-            fetch_orders: tokio::sync::mpsc::unbounded_channel().0,
+            isr_proposals: crate::replica::isr_change::queue().0,
+            fetch_orders: crate::replica::following::queue().0,
         };
         let replicas = Replicas::new(id(1), map, vec![dir], settings, outbound);
         let broker = Arc::new(Broker::new(

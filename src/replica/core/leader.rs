@@ -58,7 +58,7 @@ impl Waiting {
 #[derive(Clone, Debug)]
 pub(crate) struct Leader {
     me: BrokerId,
-    leader_epoch: LeaderEpoch,
+    epoch: LeaderEpoch,
     partition_epoch: PartitionEpoch,
     isr: Isr,
     /// Every other replica.
@@ -87,7 +87,7 @@ impl Leader {
             .collect();
         Self {
             me,
-            leader_epoch: leadership.leader_epoch,
+            epoch: leadership.leader_epoch,
             partition_epoch: leadership.partition_epoch,
             isr: Isr::new(leadership.isr, leadership.replicas.len()),
             followers,
@@ -121,7 +121,7 @@ impl Leader {
     }
 
     pub(crate) fn epoch(&self) -> LeaderEpoch {
-        self.leader_epoch
+        self.epoch
     }
 
     pub(crate) fn epoch_start(&self) -> Offset {
@@ -164,7 +164,7 @@ impl Leader {
         let Some(progress) = self.followers.get_mut(&fetch.follower) else {
             return;
         };
-        if fetch.leader_epoch != self.leader_epoch {
+        if fetch.leader_epoch != self.epoch {
             return;
         }
         progress.fetched(now, fetch);
@@ -216,7 +216,7 @@ impl Leader {
     fn propose(&mut self, members: BTreeSet<BrokerId>, effects: &mut Effects) {
         let epoch_of = |id: &BrokerId| self.followers.get(id)?.broker_epoch();
         effects.push(Effect::ProposeIsr {
-            leader_epoch: self.leader_epoch,
+            leader_epoch: self.epoch,
             partition_epoch: self.partition_epoch,
             isr: members.iter().map(|id| (*id, epoch_of(id))).collect(),
         });
@@ -241,7 +241,7 @@ impl Leader {
                 partition_epoch,
                 isr,
             } => {
-                let is_ours = leader_epoch == self.leader_epoch
+                let is_ours = leader_epoch == self.epoch
                     && partition_epoch >= self.partition_epoch
                     && isr.contains(&self.me);
                 if !is_ours {
@@ -270,7 +270,7 @@ impl Leader {
             effects.push(Effect::Answer { ticket, outcome });
             return;
         }
-        let leader_epoch = self.leader_epoch;
+        let leader_epoch = self.epoch;
         effects.push(Effect::Append {
             ticket,
             acks,
@@ -388,7 +388,7 @@ impl Leader {
             .followers
             .values()
             .filter(|progress| progress.log_end().is_some() && progress.is_eligible())
-            .map(|progress| progress.log_start())
+            .map(Progress::log_start)
             .fold(self.bounds.start, Ord::min);
         self.for_log_start
             .settle(log_start, Outcome::Deleted { log_start }, effects);

@@ -16,7 +16,7 @@ use super::{Driver, LogBounds};
 use crate::clock;
 
 impl Driver {
-    pub(super) fn from_leader(&mut self, now: MonoMillis, from: FromLeader) {
+    pub(super) fn hear_leader(&mut self, now: MonoMillis, from: FromLeader) {
         let Standing::Follows { following, .. } = self.core.standing() else {
             return;
         };
