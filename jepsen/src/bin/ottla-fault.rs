@@ -80,7 +80,7 @@ struct W1Arguments {
     /// Client threads
     #[arg(long, default_value_t = 30)]
     workers: u64,
-    /// How links are cut: namespaces (root), or plain for no cuts [default: what the faults need]
+    /// How links are cut: namespaces (root), proxies, or plain for no cuts [default: what is needed and allowed]
     #[arg(long)]
     network: Option<NetworkKind>,
     /// A setting of all nodes (repeatable)
@@ -97,7 +97,7 @@ impl W1Arguments {
         let seed = self.seed.unwrap_or_else(a_seed);
         let needs_cuts = self.nodes > 1 && self.faults.contains(&Fault::Cut);
         let network = if needs_cuts {
-            NetworkKind::Namespaces
+            NetworkKind::that_can_be_cut()
         } else {
             NetworkKind::Plain
         };

@@ -89,7 +89,7 @@ impl Cluster {
     /// Where clients reach the nodes.
     pub(super) fn addresses(&self) -> BTreeMap<i32, SocketAddr> {
         let addresses = self.network.addresses().iter();
-        addresses.map(|(id, at)| (*id, at.clients)).collect()
+        addresses.map(|(id, at)| (*id, at.own.clients)).collect()
     }
 
     /// Starts a node that is down.
@@ -115,6 +115,7 @@ impl Cluster {
             .spawn()
             .with_context(|| format!("run {}", self.options.program.display()))?;
         self.guard.made(&Made::Process(child.id()))?;
+        self.network.started(id, child.id());
         node.child = Some(child);
         Ok(())
     }
@@ -261,22 +262,32 @@ fn data_dir(dir: &Path, id: i32) -> PathBuf {
 
 fn arguments(options: &ClusterOptions, network: &Network, id: i32) -> Vec<String> {
     let data = data_dir(&options.dir, id).display().to_string();
-    let addresses = network.addresses();
-    let listen = addresses.get(&id).map(|at| at.clients.to_string());
-    let mut arguments: Vec<String> = ["node", "start", "--data", &data, "--listen"]
+    let id_text = id.to_string();
+    let mut arguments: Vec<String> = ["node", "start", "--id", &id_text, "--data", &data]
         .map(str::to_owned)
         .into();
-    arguments.extend(listen);
-    arguments.extend(["--id".to_owned(), id.to_string()]);
+    let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    let addresses = network.addresses();
+    if let Some(at) = addresses.get(&id) {
+        if at.own == at.told {
+            add("--listen", at.own.clients.to_string());
+        } else {
+            let (clients, quorum) = (at.own.clients, at.own.quorum);
+            let listeners = format!("listeners=PLAINTEXT://{clients},CONTROLLER://{quorum}");
+            add("--config", listeners);
+            add("--config", "controller.listener.names=CONTROLLER".to_owned());
+            add("--advertise", at.told.clients.to_string());
+        }
+    }
     if addresses.len() > 1 {
         let peers = addresses.iter();
         let peers: Vec<_> = peers
-            .map(|(id, at)| format!("{id}@{}", at.quorum))
+            .map(|(id, at)| format!("{id}@{}", at.told.quorum))
             .collect();
-        arguments.extend(["--peers".to_owned(), peers.join(",")]);
+        add("--peers", peers.join(","));
     }
     for pair in &options.config {
-        arguments.extend(["--config".to_owned(), pair.clone()]);
+        add("--config", pair.clone());
     }
     arguments
 }

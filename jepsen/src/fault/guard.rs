@@ -82,8 +82,12 @@ pub fn serve(pipe: impl io::Read) -> io::Result<()> {
     let mut left = BTreeSet::new();
     for line in BufReader::new(pipe).lines().map_while(Result::ok) {
         match parse(&line) {
-            Some(('+', made)) => drop(left.insert(made)),
-            Some(('-', made)) => drop(left.remove(&made)),
+            Some(('+', made)) => {
+                left.insert(made);
+            }
+            Some(('-', made)) => {
+                left.remove(&made);
+            }
             _ => {}
         }
     }

@@ -21,6 +21,14 @@ pub(super) struct Namespaces {
     nodes: Vec<i32>,
 }
 
+/// Whether this process may make namespaces and rules.
+pub(super) fn are_allowed() -> bool {
+    // A namespace without a name ends with its process.
+    let try_rules = ["--net", "nft", "add", "table", "inet", "ottla"];
+    let tried = Command::new("unshare").args(try_rules).output();
+    tried.is_ok_and(|output| output.status.success()) && rustix::process::geteuid().is_root()
+}
+
 impl Namespaces {
     pub(super) fn create(nodes: &[i32], guard: &mut Guard) -> Result<Self> {
         let here = Self {

@@ -1,0 +1,267 @@
+//! Where namespaces are not allowed: each node behind proxies of its own on the loopback interface, that know from
+//! which process a connection comes.
+//!
+//! - A cut link delays bytes in one direction until it is healed, as retransmission would; it never drops any. So a
+//!   connection still opens across a cut, and nothing comes through it.
+//! - Who opened a connection is read from `/proc`; one that no node opened belongs to a client and is never cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener as BlockingListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+
+/// A link by its ends: what the first sends to the second.
+type Link = (i32, i32);
+/// Process ids by node.
+type Processes = Arc<Mutex<BTreeMap<i32, u32>>>;
+
+/// A listener that stands for a node's.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) node: i32,
+    pub(super) listener: BlockingListener,
+    /// Where the node itself listens.
+    pub(super) behind: SocketAddr,
+}
+
+/// All proxies of a run; they end with it.
+#[derive(Debug)]
+pub(super) struct Proxies {
+    cut: watch::Sender<BTreeSet<Link>>,
+    processes: Processes,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Proxies {
+    pub(super) fn start(doors: Vec<Door>) -> Result<Self> {
+        let (cut, cuts) = watch::channel(BTreeSet::new());
+        let (stop, stopped) = oneshot::channel();
+        let processes = Processes::default();
+        let known = Arc::clone(&processes);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the runtime of the proxies")?;
+        for door in &doors {
+            let unblocked = door.listener.set_nonblocking(true);
+            unblocked.context("listen without blocking")?;
+        }
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                for door in doors {
+                    tokio::spawn(serve(door, cuts.clone(), Arc::clone(&known)));
+                }
+                let _ = stopped.await;
+            });
+        });
+        Ok(Self {
+            cut,
+            processes,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// A node runs as this process now.
+    pub(super) fn started(&self, node: i32, process: u32) {
+        let mut processes = self
+            .processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        processes.insert(node, process);
+    }
+
+    pub(super) fn cut(&self, from: i32, to: i32) {
+        self.cut.send_modify(|cut| {
+            cut.insert((from, to));
+        });
+    }
+
+    pub(super) fn heal(&self) {
+        self.cut.send_modify(BTreeSet::clear);
+    }
+}
+
+impl Drop for Proxies {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, processes: Processes) {
+    let Ok(listener) = TcpListener::from_std(door.listener) else {
+        return;
+    };
+    while let Ok((stream, peer)) = listener.accept().await {
+        let known = processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let opener = opener(peer, &known);
+        let cuts = cuts.clone();
+        let (node, behind) = (door.node, door.behind);
+        tokio::spawn(async move {
+            // A node that is down refuses; the other side sees its connection end.
+            if let Ok(inner) = TcpStream::connect(behind).await {
+                join(stream, inner, opener.map(|opener| (opener, node)), cuts).await;
+            }
+        });
+    }
+}
+
+/// Carries bytes both ways until both have ended.
+async fn join(
+    outer: TcpStream,
+    inner: TcpStream,
+    link: Option<Link>,
+    cuts: watch::Receiver<BTreeSet<Link>>,
+) {
+    let _ = (outer.set_nodelay(true), inner.set_nodelay(true));
+    let (from_outer, to_outer) = outer.into_split();
+    let (from_inner, to_inner) = inner.into_split();
+    let back = link.map(|(from, to)| (to, from));
+    let there = carry(from_outer, to_inner, link, cuts.clone());
+    let and_back = carry(from_inner, to_outer, back, cuts);
+    // An error in one direction ends both, as a reset does.
+    let _ = tokio::try_join!(there, and_back);
+}
+
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    link: Option<Link>,
+    mut cuts: watch::Receiver<BTreeSet<Link>>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut buffer).await;
+        if let Some(link) = link {
+            let healed = cuts.wait_for(|cut| !cut.contains(&link)).await;
+            healed.map_err(io::Error::other)?;
+        }
+        match read? {
+            0 => return to.shutdown().await,
+            size => to.write_all(buffer.get(..size).unwrap_or_default()).await?,
+        }
+    }
+}
+
+/// The node whose process holds the other end of a connection.
+fn opener(peer: SocketAddr, processes: &BTreeMap<i32, u32>) -> Option<i32> {
+    let SocketAddr::V4(peer) = peer else {
+        return None;
+    };
+    let sockets = fs::read_to_string("/proc/net/tcp").ok()?;
+    let inode = sockets.lines().find_map(|line| inode_of(line, peer))?;
+    let name = format!("socket:[{inode}]");
+    let holds = |process: u32| {
+        let files = fs::read_dir(format!("/proc/{process}/fd"));
+        let mut files = files.into_iter().flatten().flatten();
+        files.any(|file| fs::read_link(file.path()).is_ok_and(|link| *link == *name))
+    };
+    let mut nodes = processes.iter();
+    let found = nodes.find(|(_, process)| holds(**process))?;
+    Some(*found.0)
+}
+
+/// The inode of the socket of a line of `/proc/net/tcp`, if it is bound to `local`.
+fn inode_of(line: &str, local: SocketAddrV4) -> Option<&str> {
+    let mut words = line.split_whitespace().skip(1);
+    let address = words.next()?;
+    // The address stands there as the kernel holds it, the port as people write it.
+    let number = u32::from_ne_bytes(local.ip().octets());
+    let wanted = format!("{number:08X}:{:04X}", local.port());
+    if address != wanted {
+        return None;
+    }
+    words.nth(7)
+}
+
+/// A listener on a free port of the loopback interface.
+pub(super) fn free_port() -> Result<BlockingListener> {
+    BlockingListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream as BlockingStream;
+    use std::process;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_found_by_its_address() {
+        let line = "   4: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000     \
+                    0        0 4711 1 0000000000000000 20 4 30 10 -1";
+        let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        if cfg!(target_endian = "little") {
+            assert_eq!(inode_of(line, at(0x1f90)), Some("4711"));
+        }
+        assert_eq!(inode_of(line, at(0xc001)), None);
+        assert_eq!(inode_of("  sl  local_address", at(1)), None);
+    }
+
+    /// Two ends of a connection from node 1 to node 2; this process is node 1.
+    fn connected(process_of_one: u32) -> (Proxies, BlockingStream, BlockingStream) {
+        let node = free_port().unwrap();
+        let listener = free_port().unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = Door {
+            node: 2,
+            behind: node.local_addr().unwrap(),
+            listener,
+        };
+        let proxies = Proxies::start(vec![door]).unwrap();
+        proxies.started(1, process_of_one);
+        let one = BlockingStream::connect(address).unwrap();
+        let (two, _) = node.accept().unwrap();
+        (proxies, one, two)
+    }
+
+    fn arrives(from: &mut BlockingStream, to: &mut BlockingStream, within: Duration) -> bool {
+        from.write_all(b"x").unwrap();
+        received(to, within)
+    }
+
+    fn received(at: &mut BlockingStream, within: Duration) -> bool {
+        at.set_read_timeout(Some(within)).unwrap();
+        at.read(&mut [0]).is_ok_and(|size| size == 1)
+    }
+
+    const SHORT: Duration = Duration::from_millis(100);
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_cut_link_delays_one_direction_until_it_is_healed() {
+        let (proxies, mut one, mut two) = connected(process::id());
+        assert!(arrives(&mut one, &mut two, LONG));
+        proxies.cut(1, 2);
+        assert!(!arrives(&mut one, &mut two, SHORT));
+        assert!(arrives(&mut two, &mut one, LONG));
+        proxies.heal();
+        assert!(received(&mut two, LONG));
+    }
+
+    #[test]
+    fn clients_are_never_cut_off() {
+        let (proxies, mut one, mut two) = connected(u32::MAX);
+        proxies.cut(1, 2);
+        proxies.cut(2, 1);
+        assert!(arrives(&mut one, &mut two, LONG));
+        assert!(arrives(&mut two, &mut one, LONG));
+    }
+}
