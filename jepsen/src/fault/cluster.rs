@@ -275,7 +275,10 @@ fn arguments(options: &ClusterOptions, network: &Network, id: i32) -> Vec<String
             let (clients, quorum) = (at.own.clients, at.own.quorum);
             let listeners = format!("listeners=PLAINTEXT://{clients},CONTROLLER://{quorum}");
             add("--config", listeners);
-            add("--config", "controller.listener.names=CONTROLLER".to_owned());
+            add(
+                "--config",
+                "controller.listener.names=CONTROLLER".to_owned(),
+            );
             add("--advertise", at.told.clients.to_string());
         }
     }

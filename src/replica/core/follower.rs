@@ -7,7 +7,7 @@
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
 
-use super::effect::{Effect, Effects, Following, LeaderState, LogBounds};
+use super::effect::{Effect, Effects, Following, LeaderState, LogBounds, Settings};
 use super::high_watermark::HighWatermark;
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(crate) struct Follower {
     following: Following,
     bounds: LogBounds,
     high_watermark: Offset,
+    flush_in_flight: bool,
 }
 
 impl Follower {
@@ -23,6 +24,16 @@ impl Follower {
             following,
             bounds,
             high_watermark: HighWatermark::at_start_of_epoch(high_watermark, &bounds).offset(),
+            flush_in_flight: false,
+        }
+    }
+
+    /// Under `flush.on.ack` what is not flushed can't be acknowledged: sees that it will be.
+    pub(crate) fn flush(&mut self, settings: Settings, effects: &mut Effects) {
+        let is_behind = self.bounds.flushed_end < self.bounds.end;
+        if settings.flush_on_ack && is_behind && !self.flush_in_flight {
+            self.flush_in_flight = true;
+            effects.push(Effect::Flush);
         }
     }
 
@@ -42,8 +53,13 @@ impl Follower {
     }
 
     pub(crate) fn moved(&mut self, bounds: LogBounds) {
-        self.bounds = bounds;
+        self.lies(bounds);
         self.clamp(self.high_watermark);
+    }
+
+    fn lies(&mut self, bounds: LogBounds) {
+        self.flush_in_flight &= bounds.flushed_end == self.bounds.flushed_end;
+        self.bounds = bounds;
     }
 
     fn clamp(&mut self, high_watermark: Offset) {
@@ -57,11 +73,9 @@ impl Follower {
         leader_epoch: LeaderEpoch,
         state: LeaderState,
         bounds: LogBounds,
-        is_flushed_first: bool,
         effects: &mut Effects,
     ) {
-        let is_longer = bounds.end > self.bounds.end;
-        self.bounds = bounds;
+        self.lies(bounds);
         if leader_epoch != self.following.leader_epoch {
             return;
         }
@@ -71,9 +85,6 @@ impl Follower {
             if to > bounds.start {
                 effects.push(Effect::AdvanceLogStart { to });
             }
-        }
-        if is_flushed_first && is_longer {
-            effects.push(Effect::Flush);
         }
     }
 
@@ -117,7 +128,7 @@ impl Follower {
 
     /// The whole log was thrown away: the high watermark goes with it (KAFKA-9491).
     pub(crate) fn restarted(&mut self, bounds: LogBounds) {
-        self.bounds = bounds;
+        self.lies(bounds);
         self.high_watermark = bounds.start;
     }
 }

@@ -124,8 +124,8 @@ impl Partition {
                 state,
                 bounds,
             } => self.with_follower(|follower| {
-                let is_flushed_first = settings.flush_on_ack;
-                follower.replicated(leader_epoch, state, bounds, is_flushed_first, effects);
+                follower.replicated(leader_epoch, state, bounds, effects);
+                follower.flush(settings, effects);
             }),
             Event::Diverged {
                 leader_epoch,
@@ -148,6 +148,7 @@ impl Partition {
             Event::Configure(settings) => {
                 self.settings = settings;
                 self.with_leader(|leader| leader.advance(now, settings, effects));
+                self.with_follower(|follower| follower.flush(settings, effects));
             }
             Event::Produce {
                 ticket,
@@ -184,7 +185,10 @@ impl Partition {
             }
             Event::Moved(bounds) => match &mut self.role {
                 Role::Leader(leader) => leader.moved(now, bounds, settings, effects),
-                Role::Follower(follower) => follower.moved(bounds),
+                Role::Follower(follower) => {
+                    follower.moved(bounds);
+                    follower.flush(settings, effects);
+                }
                 Role::Unassigned | Role::Ended(_) => {}
             },
             Event::Tick => self.with_leader(|leader| leader.expire(now, effects)),
@@ -266,7 +270,9 @@ impl Partition {
                 leader.high_watermark()
             }
         };
-        self.role = Role::Follower(Follower::new(following, bounds, known));
+        let mut follower = Follower::new(following, bounds, known);
+        follower.flush(self.settings, effects);
+        self.role = Role::Follower(follower);
     }
 
     fn end(&mut self, refusal: Refusal, effects: &mut Effects) {

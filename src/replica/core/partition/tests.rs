@@ -724,3 +724,22 @@ fn a_deposed_leader_follows_and_refuses_what_waited() {
     world.lead(leadership(3, 9, &[]));
     assert!(world.reign().is_ok());
 }
+
+/// Decision 9: what a follower has not flushed it does not acknowledge, so it flushes, one flush after the other.
+#[test]
+fn with_flush_on_ack_a_follower_flushes_what_it_got() {
+    let mut world = World::new(settings(1, true));
+    world.bounds.end = offset(5);
+    world.follow(1);
+    assert_eq!(world.flushing_to, Some(offset(5)), "what a crash left");
+    world.replicated(1, 10, 0);
+    assert_eq!(
+        world.flushing_to,
+        Some(offset(5)),
+        "the next one takes it along"
+    );
+    world.finish_flush();
+    assert_eq!(world.flushing_to, Some(offset(15)));
+    world.finish_flush();
+    assert_eq!(world.flushing_to, None);
+}
