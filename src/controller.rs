@@ -12,6 +12,7 @@ pub mod decide;
 pub mod driver;
 pub mod handle;
 pub mod machine;
+mod probe;
 mod sessions;
 mod start;
 
@@ -20,5 +21,6 @@ pub use decide::Settings;
 pub use driver::{Driver, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 pub use handle::{ControllerError, ControllerHandle, queues};
 pub use machine::MetadataMachine;
+pub use probe::{Prober, TcpProber};
 pub use sessions::Sessions;
 pub use start::{JoinError, let_in, register};

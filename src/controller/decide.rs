@@ -14,6 +14,8 @@ mod placement;
 mod producer_ids;
 mod topics;
 
+use std::time::Duration;
+
 use crate::config::{Layers, NodeConfig, StaticConfig, TopicConfig};
 use crate::controller::Sessions;
 use crate::controller::command::{Command, Outcome};
@@ -39,6 +41,8 @@ pub struct Settings {
     pub delete_topics: bool,
     /// Facts that one user operation may make.
     pub operation_records_max: usize,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout: Duration,
     /// What was given at start: the lowest layer of topic configs.
     pub fixed: StaticConfig,
 }
@@ -51,6 +55,7 @@ impl Settings {
             replication_factor_default: config.broker.replication_factor_default,
             delete_topics: config.broker.delete_topics,
             operation_records_max: OPERATION_RECORDS_MAX,
+            session_timeout: config.controller.session_timeout,
             fixed: config.values.clone(),
         }
     }

@@ -4,27 +4,34 @@
 //!   [`GROUP_SIZE_MAX`] of it unless a single command is larger. The next group is drained when this
 //!   one was applied, was rejected, or the leadership ended: that wait is what fills the next group.
 //! - It decides only after a barrier in its own term, so the applied image has every earlier commit.
+//! - Between groups it looks after the brokers' sessions: whoever was silent for too long is fenced, one at
+//!   a time, by a command in the same path as all others.
 //! - Every command is answered exactly once: with its outcome after its facts were applied, or with
 //!   the reason why there is none. A lost leadership is "outcome unknown", never success.
 
+mod events;
 #[cfg(test)]
 pub(crate) mod fake;
 mod group;
 mod quorum;
+mod watch;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::controller::Sessions;
+use crate::clock;
+use crate::controller::Command;
 use crate::controller::decide::{Draw, Settings, first_records};
 use crate::controller::handle::{ControllerError, Request, Requests};
 use crate::controller::machine::Applied;
+use crate::controller::probe::{Prober, TcpProber};
 use crate::metadata::record::{Entry, Record};
 use crate::metadata::{BrokerId, MetadataImage, Publisher};
 
 pub use quorum::{Leader, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 
 use group::Group;
+use watch::Watch;
 
 /// Bytes of facts in one entry, as estimated before they are encoded.
 pub const GROUP_SIZE_MAX: usize = 1 << 20;
@@ -34,13 +41,13 @@ const ACTIVATION_PAUSE: Duration = Duration::from_millis(10);
 
 /// The controller of one node.
 #[derive(Debug)]
-pub struct Driver<Q> {
+pub struct Driver<Q, P = TcpProber> {
     node: BrokerId,
     settings: Settings,
     quorum: Q,
     publisher: Publisher,
     requests: Requests,
-    sessions: Sessions,
+    watch: Watch<P>,
     /// Taken from the queues and not in a group yet, in order.
     waiting: VecDeque<Request>,
     /// The term in which the barrier was passed.
@@ -49,22 +56,36 @@ pub struct Driver<Q> {
 
 impl<Q: Quorum> Driver<Q> {
     /// A controller that has not begun.
-    pub const fn new(
+    pub fn new(
         node: BrokerId,
         settings: Settings,
         quorum: Q,
         publisher: Publisher,
         requests: Requests,
     ) -> Self {
-        let waiting = VecDeque::new();
+        Self::with_prober(node, settings, quorum, publisher, requests, TcpProber)
+    }
+}
+
+impl<Q: Quorum, P: Prober> Driver<Q, P> {
+    /// A controller that has not begun and knocks at brokers in a way of its own.
+    pub fn with_prober(
+        node: BrokerId,
+        settings: Settings,
+        quorum: Q,
+        publisher: Publisher,
+        requests: Requests,
+        prober: P,
+    ) -> Self {
+        let watch = Watch::new(node, settings.session_timeout, prober);
         Self {
             node,
             settings,
             quorum,
             publisher,
             requests,
-            sessions: Sessions::new(Duration::from_secs(9)),
-            waiting,
+            watch,
+            waiting: VecDeque::new(),
             active_term: None,
         }
     }
@@ -81,52 +102,12 @@ impl<Q: Quorum> Driver<Q> {
                 tokio::time::sleep(ACTIVATION_PAUSE).await;
                 continue;
             }
-            self.work().await;
-        }
-    }
-
-    /// Waits for a command, or for a leadership that has not been activated. `false` at the end.
-    async fn wait_for_work(&mut self) -> bool {
-        loop {
-            self.drain();
-            if !self.waiting.is_empty() || self.is_leader_unactivated() {
-                return true;
+            self.admit();
+            if !self.waiting.is_empty() {
+                self.work().await;
             }
-            tokio::select! {
-                biased;
-                request = self.requests.urgent.recv() => match request {
-                    Some(request) => self.waiting.push_back(request),
-                    None => return false,
-                },
-                request = self.requests.bulk.recv() => match request {
-                    Some(request) => self.waiting.push_back(request),
-                    None => return false,
-                },
-                is_alive = self.quorum.leadership_changed() => if !is_alive {
-                    return false;
-                },
-            }
-        }
-    }
-
-    fn is_leader_unactivated(&self) -> bool {
-        let leader = self.quorum.leader();
-        leader.node == Some(self.node) && self.active_term != Some(leader.term)
-    }
-
-    /// Takes what waits: urgent commands go before bulk ones that wait, too.
-    fn drain(&mut self) {
-        while let Ok(request) = self.requests.urgent.try_recv() {
-            let bulk = |waiting: &Request| !waiting.command.is_urgent();
-            let at = self
-                .waiting
-                .iter()
-                .position(bulk)
-                .unwrap_or(self.waiting.len());
-            self.waiting.insert(at, request);
-        }
-        while let Ok(request) = self.requests.bulk.try_recv() {
-            self.waiting.push_back(request);
+            let image = self.publisher.image();
+            self.watch.sessions.observe(clock::mono(), &image);
         }
     }
 
@@ -150,7 +131,18 @@ impl<Q: Quorum> Driver<Q> {
             self.propose(&image, records).await?;
         }
         self.active_term = Some(leader.term);
+        self.watch_over_brokers();
         Ok(())
+    }
+
+    fn watch_over_brokers(&mut self) {
+        let (now, image) = (clock::mono(), self.publisher.image());
+        self.watch.activate(now, &image);
+        for request in &self.waiting {
+            if let Command::Heartbeat(heartbeat) = &request.command {
+                self.watch.sessions.touch(now, heartbeat);
+            }
+        }
     }
 
     /// One group, from the queue to its answers.
@@ -158,7 +150,7 @@ impl<Q: Quorum> Driver<Q> {
         for _ in 0..ATTEMPTS_MAX {
             let image = self.publisher.image();
             let mut draw = Draw::new(rand::random());
-            let mut group = Group::new(&self.settings, &image, &mut draw, &self.sessions);
+            let mut group = Group::new(&self.settings, &image, &mut draw, &self.watch.sessions);
             let count = self
                 .waiting
                 .iter()
@@ -177,7 +169,12 @@ impl<Q: Quorum> Driver<Q> {
                     return self.work_singly(taken).await;
                 }
                 Err(error) => {
-                    self.active_term = None;
+                    // Sessions go on if only these commands failed.
+                    let is_disk_full = error == ControllerError::DiskFull;
+                    let is_too_large = matches!(error, ControllerError::TooLarge { .. });
+                    if !is_disk_full && !is_too_large {
+                        self.active_term = None;
+                    }
                     return refuse(taken, error);
                 }
             }
@@ -190,7 +187,7 @@ impl<Q: Quorum> Driver<Q> {
         for request in requests {
             let image = self.publisher.image();
             let mut draw = Draw::new(rand::random());
-            let mut group = Group::new(&self.settings, &image, &mut draw, &self.sessions);
+            let mut group = Group::new(&self.settings, &image, &mut draw, &self.watch.sessions);
             group.add(&request.command);
             let group = group.decided();
             match self.settle(&image, group.records).await {
@@ -252,6 +249,7 @@ impl<Q: Quorum> Driver<Q> {
 
     fn refuse_all(&mut self, error: ControllerError) {
         self.drain();
+        refuse(self.watch.take_parked(), error);
         refuse(self.waiting.drain(..).collect(), error);
     }
 }

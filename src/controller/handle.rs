@@ -52,8 +52,16 @@ pub struct Request {
     pub(super) answer: oneshot::Sender<Result<Outcome, ControllerError>>,
 }
 
+impl Request {
+    /// A command of the driver's own: nobody waits for its outcome.
+    pub(super) fn own(command: Command) -> Self {
+        let (answer, _) = oneshot::channel();
+        Self { command, answer }
+    }
+}
+
 /// A registration whose process may be gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Suspect {
     pub(super) broker: BrokerId,
     pub(super) epoch: BrokerEpoch,

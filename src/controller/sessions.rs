@@ -182,6 +182,13 @@ impl Sessions {
         is_suspect.then_some(found)
     }
 
+    /// A broker's process is known to be gone, and another one wants its place.
+    pub fn end(&mut self, broker: BrokerId, epoch: BrokerEpoch) {
+        if let Some(session) = self.find_mut(broker, epoch) {
+            session.deadline = MonoMillis::ZERO;
+        }
+    }
+
     /// A broker is being fenced because nothing answers at its address.
     pub fn fenced_by_probe(&mut self, broker: BrokerId, epoch: BrokerEpoch) {
         if let Some(session) = self.find_mut(broker, epoch) {
@@ -213,3 +220,6 @@ impl Sessions {
         (session.epoch == epoch).then_some(session)
     }
 }
+
+#[cfg(test)]
+mod tests;

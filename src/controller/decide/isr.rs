@@ -208,9 +208,12 @@ fn changed(partition: &PartitionImage, change: &PartitionChange) -> AlteredParti
             .filter_map(BrokerId::from_wire)
             .collect()
     };
-    let recovery_state = |is_recovering| match is_recovering {
-        true => RecoveryState::Recovering,
-        false => RecoveryState::Recovered,
+    let recovery_state = |is_recovering| {
+        if is_recovering {
+            RecoveryState::Recovering
+        } else {
+            RecoveryState::Recovered
+        }
     };
     AlteredPartition {
         leader: change.leader.map_or(old.leader, BrokerId::from_wire),

@@ -12,11 +12,15 @@ use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, PartitionIndex, TopicI
 
 mod brokers;
 mod configs;
+mod heartbeat;
+mod isr;
 mod topics;
 
 pub(crate) fn broker(id: i32) -> BrokerId {
     BrokerId::from_wire(id).unwrap()
 }
+
+pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(9);
 
 pub(crate) fn settings() -> Settings {
     Settings {
@@ -24,6 +28,7 @@ pub(crate) fn settings() -> Settings {
         replication_factor_default: None,
         delete_topics: true,
         operation_records_max: OPERATION_RECORDS_MAX,
+        session_timeout: SESSION_TIMEOUT,
         fixed: StaticConfig::default(),
     }
 }
@@ -129,6 +134,24 @@ impl World {
         let id = u8::try_from(command.broker.get()).unwrap();
         self.register(command).unwrap();
         self.change(id, BrokerState::Unfenced);
+    }
+
+    /// One topic "t" of one partition with these replicas.
+    fn with_replicas(mut self, replicas: &[i32]) -> Self {
+        let assignments = vec![Assignment {
+            partition: 0,
+            brokers: replicas.to_vec(),
+        }];
+        self.create_one(NewTopic {
+            assignments,
+            ..topic("t")
+        })
+        .unwrap();
+        self
+    }
+
+    fn epoch(&self, id: i32) -> BrokerEpoch {
+        self.image.brokers().find(broker(id)).unwrap().epoch
     }
 
     fn create(&mut self, topics: Vec<NewTopic>) -> Vec<Result<CreatedTopic, CreateTopicError>> {

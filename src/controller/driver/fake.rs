@@ -2,6 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ottla_raft::{LogIndex, StateMachine};
 use tokio::sync::watch;
@@ -9,8 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::{Driver, Leader, Quorum, QuorumError};
 use crate::controller::machine::MachineError;
-use crate::controller::{ControllerHandle, MetadataMachine, Settings, queues};
-use crate::metadata::record::Entry;
+use crate::controller::{ControllerHandle, MetadataMachine, Prober, Settings, queues};
+use crate::metadata::record::{EndpointRecord, Entry};
 use crate::metadata::{BrokerId, Publisher};
 
 /// The quorum and what a test does to it.
@@ -79,10 +81,33 @@ impl Quorum for FakeQuorum {
     }
 }
 
+/// A street in which somebody opens every door, until a test says otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doors {
+    pub(crate) are_shut: Arc<AtomicBool>,
+    pub(crate) knocks: Arc<AtomicUsize>,
+}
+
+impl Prober for Doors {
+    fn is_gone(&self, _: &EndpointRecord) -> impl Future<Output = bool> + Send + 'static {
+        self.knocks.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(self.are_shut.load(Ordering::Relaxed))
+    }
+}
+
 /// A controller on node 1, which leads in term 1; inside a `LocalSet`. It ends with its handles.
 pub(crate) fn spawn(
     publisher: Publisher,
     settings: Settings,
+) -> (ControllerHandle, Rc<Fake>, JoinHandle<()>) {
+    spawn_among(publisher, settings, Doors::default())
+}
+
+/// The same, with neighbours.
+pub(crate) fn spawn_among(
+    publisher: Publisher,
+    settings: Settings,
+    doors: Doors,
 ) -> (ControllerHandle, Rc<Fake>, JoinHandle<()>) {
     let on_fatal = Box::new(|error: &MachineError| panic!("{error}"));
     let node = BrokerId::from_wire(1).unwrap();
@@ -103,6 +128,6 @@ pub(crate) fn spawn(
         fake: fake.clone(),
     };
     let (controller, requests) = queues();
-    let driver = Driver::new(node, settings, quorum, publisher, requests);
+    let driver = Driver::with_prober(node, settings, quorum, publisher, requests, doors);
     (controller, fake, tokio::task::spawn_local(driver.run()))
 }

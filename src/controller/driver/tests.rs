@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tokio::task::LocalSet;
 
-use super::fake::Fake;
+use super::fake::{Doors, Fake};
 use super::*;
 use crate::controller::command::{
     BrokerState, ChangeBroker, Command, CreateTopicError, CreateTopics, Outcome,
@@ -12,23 +12,33 @@ use crate::controller::command::{
 use crate::controller::decide::tests::{broker, registration, settings};
 use crate::controller::{ControllerHandle, let_in, register};
 
+mod watch;
+
 struct World {
     fake: Rc<Fake>,
+    doors: Doors,
     publisher: Publisher,
     controller: ControllerHandle,
 }
 
 /// Runs a test against a driver on node 1, which leads in term 1.
 fn with_driver<F: Future<Output = ()>>(test: impl FnOnce(World) -> F) {
+    with_settings(settings(), test);
+}
+
+fn with_settings<F: Future<Output = ()>>(settings: Settings, test: impl FnOnce(World) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .unwrap();
     LocalSet::new().block_on(&runtime, async {
         let publisher = Publisher::default();
-        let (controller, fake, driver) = fake::spawn(publisher.clone(), settings());
+        let doors = Doors::default();
+        let (controller, fake, driver) =
+            fake::spawn_among(publisher.clone(), settings, doors.clone());
         test(World {
             fake,
+            doors,
             publisher,
             controller,
         })

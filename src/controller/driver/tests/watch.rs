@@ -1,0 +1,176 @@
+//! The driver watches over brokers: silence, closed doors, and processes that take a place.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::controller::command::{Heartbeat, RegisterBroker, RegisterError};
+use crate::metadata::{BrokerEpoch, Incarnation};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+impl World {
+    async fn let_in(&self, id: u8) -> BrokerEpoch {
+        let epoch = register(&self.controller, &registration(id)).await.unwrap();
+        let_in(&self.controller, broker(i32::from(id)), epoch)
+            .await
+            .unwrap();
+        epoch
+    }
+
+    fn is_fenced(&self, id: i32) -> bool {
+        let image = self.publisher.image();
+        image.brokers().find(broker(id)).unwrap().is_fenced
+    }
+
+    async fn until_fenced(&self, id: i32) {
+        while !self.is_fenced(id) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn until_knocked(&self) {
+        while self.doors.knocks.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Broker 2 on another disk, as another process.
+    async fn register_elsewhere(&self) -> Result<BrokerEpoch, RegisterError> {
+        let command = RegisterBroker {
+            incarnation: Incarnation(Uuid::from_bytes([9; 16])),
+            directories: registration(9).directories,
+            ..registration(2)
+        };
+        self.controller.register_broker(command).await.unwrap()
+    }
+
+    async fn hear(&self, epoch: BrokerEpoch) -> crate::controller::command::HeartbeatAnswer {
+        let heartbeat = Heartbeat {
+            broker: broker(2),
+            epoch,
+            applied: self.publisher.image().version(),
+            wants_fence: false,
+            wants_shut_down: false,
+            offline_directories: vec![],
+        };
+        self.controller.heartbeat(heartbeat).await.unwrap().unwrap()
+    }
+
+    fn elect(&self, term: u64) {
+        self.fake.leader.send_replace(Leader {
+            term,
+            node: Some(broker(1)),
+        });
+    }
+}
+
+#[test]
+fn a_broker_that_is_silent_for_a_session_is_fenced() {
+    let short = Settings {
+        session_timeout: SHORT,
+        ..settings()
+    };
+    with_settings(short, |world| async move {
+        world.let_in(2).await;
+        world.let_in(3).await;
+        world.until_fenced(2).await;
+        world.until_fenced(3).await;
+        assert_eq!(world.publisher.image().rejected(), 0);
+    });
+}
+
+#[test]
+fn a_broker_whose_door_is_shut_is_fenced_when_its_connection_closes() {
+    with_driver(|world| async move {
+        let epoch = world.let_in(2).await;
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        world.controller.suspect(broker(2), epoch);
+        world.until_fenced(2).await;
+        // It lives after all: it comes back, and is not fenced so again.
+        let answer = world.hear(epoch).await;
+        assert!(!answer.is_fenced);
+        world.doors.knocks.store(0, Ordering::Relaxed);
+        world.controller.suspect(broker(2), epoch);
+        world.hear(epoch).await;
+        world.hear(epoch).await;
+        assert_eq!(world.doors.knocks.load(Ordering::Relaxed), 0);
+        assert!(!world.is_fenced(2));
+    });
+}
+
+#[test]
+fn an_open_door_proves_nothing() {
+    with_driver(|world| async move {
+        let epoch = world.let_in(2).await;
+        world.controller.suspect(broker(2), epoch);
+        world.until_knocked().await;
+        world.hear(epoch).await;
+        assert!(!world.is_fenced(2));
+    });
+}
+
+#[test]
+fn a_new_controller_knocks_at_every_broker_but_its_own() {
+    with_driver(|world| async move {
+        world.let_in(1).await;
+        world.let_in(2).await;
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        world.elect(2);
+        world.until_fenced(2).await;
+        assert!(!world.is_fenced(1));
+        assert_eq!(world.doors.knocks.load(Ordering::Relaxed), 1);
+    });
+}
+
+#[test]
+fn a_process_on_another_disk_takes_no_place_of_one_that_lives() {
+    with_driver(|world| async move {
+        let old = world.let_in(2).await;
+        let refused = world.register_elsewhere().await;
+        assert_eq!(refused, Err(RegisterError::Duplicate { broker: broker(2) }));
+        assert!(!world.hear(old).await.is_fenced);
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        let new = world.register_elsewhere().await.unwrap();
+        assert!(new > old);
+        let image = world.publisher.image();
+        let own = image.brokers().find(broker(2)).unwrap();
+        assert_eq!((own.epoch, own.is_fenced), (new, true));
+    });
+}
+
+/// The disk's lock has shown that the old process is gone: nobody has to knock.
+#[test]
+fn a_process_on_the_same_disk_is_registered_at_once() {
+    with_driver(|world| async move {
+        let old = world.let_in(2).await;
+        let restarted = RegisterBroker {
+            incarnation: Incarnation(Uuid::from_bytes([9; 16])),
+            ..registration(2)
+        };
+        let new = world.controller.register_broker(restarted).await;
+        assert!(new.unwrap().unwrap() > old);
+        assert_eq!(world.doors.knocks.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_registration_that_waits_for_a_probe_is_answered_when_the_leadership_ends() {
+    with_driver(|world| async move {
+        world.let_in(2).await;
+        world.fake.leader.send_replace(Leader {
+            term: 2,
+            node: Some(broker(3)),
+        });
+        let command = RegisterBroker {
+            incarnation: Incarnation(Uuid::from_bytes([9; 16])),
+            directories: registration(9).directories,
+            ..registration(2)
+        };
+        let refused = world.controller.register_broker(command).await;
+        let leader = Some(broker(3));
+        assert_eq!(refused, Err(ControllerError::NotController { leader }));
+    });
+}
