@@ -5,15 +5,19 @@
 
 pub mod admin;
 mod admin_error;
+pub mod alter_partition;
 pub mod apply;
 pub mod authorize;
 pub mod context;
+pub mod controller_channel;
+pub mod controller_service;
 pub mod core;
 pub mod dispatch;
 mod error_code;
 mod fetch_session;
 mod handler;
 mod housekeeping;
+pub mod lifecycle;
 pub mod metrics;
 mod partitions;
 pub mod purgatory;
@@ -26,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::config::NodeConfig;
-use crate::metadata::{BrokerId, ImageVersion, Publisher};
+use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion, Publisher};
 use crate::replica::Replicas;
 use admin::Admin;
 use fetch_session::SessionCache;
@@ -55,6 +59,8 @@ pub struct Broker {
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
     pub applied: watch::Sender<ImageVersion>,
+    /// The registration of this process, once it has one.
+    pub registration: watch::Sender<Option<BrokerEpoch>>,
     sessions: Mutex<SessionCache>,
 }
 
@@ -66,6 +72,7 @@ impl Broker {
         admin: Admin,
         replicas: Arc<Replicas>,
     ) -> Self {
+        let registration = admin.registration();
         let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
         Self {
             id: config.node_id,
@@ -76,7 +83,14 @@ impl Broker {
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
             metrics: Metrics::default(),
             applied: watch::Sender::new(ImageVersion::default()),
+            registration,
             sessions: Mutex::new(SessionCache::new(session_count)),
         }
+    }
+
+    /// The epoch of this process's registration, once it has one. It may change: a controller that lost it gives
+    /// another one.
+    pub fn epoch(&self) -> Option<BrokerEpoch> {
+        *self.registration.borrow()
     }
 }

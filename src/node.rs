@@ -5,6 +5,7 @@
 //! Stop: the same backwards; logs are flushed and closed before the marker of a clean stop is written.
 //!
 //! - Nothing is served before the metadata is what the quorum last committed.
+//! - A node waits for the others of its quorum for as long as it takes, says so, and can be told to end meanwhile.
 //! - Whatever breaks an invariant ends the whole node (fail stop), with the reason in the log.
 
 use std::io;
@@ -12,26 +13,34 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
-use crate::broker::Broker;
+use tokio::sync::watch;
+
+use crate::broker::lifecycle::{Lifecycle, Registration, State};
+use crate::broker::{Broker, alter_partition};
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
-use crate::controller::JoinError;
-use crate::metadata::Publisher;
+use crate::fetcher::Fetchers;
+use crate::metadata::{BrokerEpoch, Publisher};
 use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
 use crate::replica::replicas::Outbound;
-use crate::replica::{ReplicaMap, Replicas};
+use crate::replica::{ReplicaMap, Replicas, following, isr_change};
 
 mod data_plane;
+mod desk;
 mod directories;
 mod quorum;
 
 use data_plane::DataPlane;
+use desk::Desk;
 use directories::Directories;
-use quorum::QuorumThread;
+use quorum::{QuorumThread, registration};
 
 /// Connections of other nodes that wait to be accepted: few, so this never matters.
 const QUORUM_BACKLOG: i32 = 128;
+/// How long a node that stops tries to hand its leaderships over.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The disks that a node works on: the real ones, or those of a test.
 #[derive(Clone, Debug)]
@@ -54,14 +63,6 @@ impl Default for Disks {
 /// Why a node did not start: one line that names the thing and the way out.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// More than one peer.
-    #[error(
-        "--peers names {count} nodes, and this version runs one: leave --peers out, or name this node only"
-    )]
-    Peers {
-        /// How many.
-        count: usize,
-    },
     /// The quorum's log would lie where no data directory vouches for the disk.
     #[error(
         "metadata.log.dir={dir} is not one of the data directories: leave it out, or name one of --data"
@@ -97,9 +98,9 @@ pub enum StartError {
     /// The metadata quorum.
     #[error(transparent)]
     Quorum(#[from] QuorumError),
-    /// The controller does not let this broker in.
-    #[error("join the cluster: {0}")]
-    Join(#[from] JoinError),
+    /// The node was to end before it had started.
+    #[error("{}", .0.reason())]
+    Ended(Ending),
     /// The system refuses a thread or a timer.
     #[error("start a thread: {0}")]
     Thread(io::Error),
@@ -117,12 +118,59 @@ pub enum Ending {
     Fatal(String),
 }
 
+impl Ending {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Asked => "the node was asked to end before it had started",
+            Self::Fatal(reason) => reason,
+        }
+    }
+}
+
+/// Where the threads of a node say that it must end. The first word counts.
+#[derive(Clone, Debug)]
+struct Endings {
+    waiting: SyncSender<Ending>,
+    first: watch::Sender<Option<Ending>>,
+}
+
+impl Endings {
+    fn new() -> (Self, Receiver<Ending>) {
+        let (waiting, endings) = sync_channel(8);
+        let first = watch::Sender::new(None);
+        (Self { waiting, first }, endings)
+    }
+
+    fn end(&self, ending: Ending) {
+        let _ = self.waiting.try_send(ending.clone());
+        self.first.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(ending);
+            is_first
+        });
+    }
+
+    /// Returns once the node must end.
+    async fn ended(&self) -> Ending {
+        let mut first = self.first.subscribe();
+        let ended = first.wait_for(Option::is_some).await;
+        // The sender is here, so the wait ends well.
+        ended
+            .ok()
+            .and_then(|ended| ended.clone())
+            .unwrap_or(Ending::Asked)
+    }
+}
+
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
     config: NodeConfig,
     address: SocketAddr,
     endings: Receiver<Ending>,
+    broker: Arc<Broker>,
+    lifecycle: Lifecycle,
+    fetchers: Fetchers,
     data_plane: DataPlane,
     quorum: QuorumThread,
     directories: Directories,
@@ -134,15 +182,10 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing is left running, and what was made on disk is what a retry uses.
     pub fn start(config: NodeConfig, disks: &Disks) -> Result<Self, StartError> {
-        if config.peers.len() > 1 {
-            return Err(StartError::Peers {
-                count: config.peers.len(),
-            });
-        }
         let listeners = bind(&config)?;
         let quorum_listener = bind_quorum(&config)?;
         let endpoints = advertised(&config, &listeners);
-        let (ending, endings) = sync_channel(8);
+        let (ending, endings) = Endings::new();
         let map = Arc::new(ReplicaMap::default());
         let directories = Directories::start(&config, &disks.storage, &map)?;
         let publisher = Publisher::default();
@@ -151,14 +194,18 @@ impl Node {
             disks,
             &directories,
             &publisher,
-            endpoints,
             quorum_listener,
-            ending,
-        )?;
-        // Alone there is nobody to follow, and nobody else to be in sync.
+            ending.clone(),
+        );
+        let quorum = match quorum {
+            Ok(quorum) => quorum,
+            Err(error) => return Err(directories.unused(error)),
+        };
+        let (isr_proposals, proposed) = isr_change::queue();
+        let (fetch_orders, ordered) = following::queue();
         let outbound = Outbound {
-            isr_proposals: crate::replica::isr_change::queue().0,
-            fetch_orders: crate::replica::following::queue().0,
+            isr_proposals,
+            fetch_orders,
         };
         let replicas = Arc::new(Replicas::new(
             config.node_id,
@@ -167,21 +214,56 @@ impl Node {
             (config.storage.clone(), config.replica.lag_max),
             outbound,
         ));
-        let admin = quorum.admin();
-        let broker = Arc::new(Broker::new(config.clone(), publisher, admin, replicas));
+        let registration = registration(&config, endpoints, &directories);
+        let side = quorum.controller(config.node_id, &publisher);
+        let registration = Registration {
+            cluster_id: side.admin.cluster_id.clone(),
+            command: registration,
+        };
+        let broker = Arc::new(Broker::new(config.clone(), publisher, side.admin, replicas));
+        quorum.serve(Desk::new(side.service, broker.clone()));
+        let carrying = alter_partition::run(broker.clone(), side.channel.clone(), proposed);
+        quorum.runtime().spawn(carrying);
+        let lifecycle = Lifecycle::start(
+            quorum.runtime(),
+            broker.clone(),
+            side.channel,
+            registration,
+            Box::new(move |reason| ending.end(Ending::Fatal(reason))),
+        );
+        if let Err(error) = quorum.wait_for(registered(broker.clone())) {
+            quorum.stop();
+            return Err(directories.unused(error));
+        }
         let address = listeners
             .first()
             .map_or_else(unspecified, Listener::local_address);
+        let fetchers = {
+            let (metadata, registration) = (broker.metadata.clone(), broker.registration.clone());
+            let epoch = Box::new(move || *registration.borrow());
+            Fetchers::start(&config, metadata, epoch, ordered).map_err(StartError::Thread)?
+        };
         let data_plane = DataPlane::start(&config, listeners, &broker)?;
-        quorum.let_in()?;
-        Ok(Self {
+        lifecycle.ready();
+        let running = reached(lifecycle.state(), State::Running);
+        let node = Self {
             config,
             address,
             endings,
+            broker,
+            lifecycle,
+            fetchers,
             data_plane,
             quorum,
             directories,
-        })
+        };
+        match node.quorum.wait_for(running) {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                node.stop();
+                Err(error)
+            }
+        }
     }
 
     /// Where clients connect: the first listener, with the port that it got.
@@ -201,14 +283,61 @@ impl Node {
         self.endings.recv().unwrap_or_else(|_| gone())
     }
 
-    /// Stops: finishes the requests in flight, flushes and closes every log, marks the stop as clean.
+    /// Stops: hands leaderships over, finishes the requests in flight, flushes and closes every log, marks the stop as
+    /// clean.
     pub fn stop(self) {
+        self.leave();
         tracing::info!("stopping: finishing requests in flight");
+        self.fetchers.stop();
         self.data_plane.stop();
-        self.directories.stop(self.quorum.broker_epoch());
+        self.directories
+            .stop(BrokerEpoch::to_wire(self.broker.epoch()));
         self.quorum.stop();
         tracing::info!("stopped");
     }
+
+    /// Asks the controller to let this broker go, if others can take over.
+    fn leave(&self) {
+        let image = self.broker.metadata.image();
+        let mut others = image
+            .brokers()
+            .iter()
+            .filter(|one| one.id != self.broker.id);
+        let patience = if others.any(|other| other.is_active()) {
+            tracing::info!("stopping: handing leaderships over");
+            LEAVE_PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        self.lifecycle.stop(patience);
+        let left = reached(self.lifecycle.state(), State::ShuttingDown);
+        self.quorum.wait_at_most(LEAVE_PATIENCE, left);
+    }
+}
+
+/// Returns once this node's image shows its own registration, and with it everything that came before.
+async fn registered(broker: Arc<Broker>) {
+    let mut versions = broker.metadata.versions();
+    let mut registration = broker.registration.subscribe();
+    loop {
+        let epoch = *registration.borrow_and_update();
+        versions.mark_unchanged();
+        let image = broker.metadata.image();
+        let known = image.brokers().find(broker.id).map(|own| own.epoch);
+        if epoch.is_some() && known >= epoch {
+            return;
+        }
+        tokio::select! {
+            _ = versions.changed() => {}
+            _ = registration.changed() => {}
+        }
+    }
+}
+
+/// Returns once a broker's life has come this far.
+async fn reached(mut state: watch::Receiver<State>, wanted: State) {
+    // The life is over: nothing more comes.
+    let _ = state.wait_for(|state| *state >= wanted).await;
 }
 
 fn unspecified() -> SocketAddr {
@@ -279,6 +408,3 @@ fn advertised(config: &NodeConfig, listeners: &[Listener]) -> Vec<Endpoint> {
         bound.map_or(wanted.port, |bound| bound.local_address().port())
     })
 }
-
-/// Where the threads of a node say that it must end.
-type Endings = SyncSender<Ending>;

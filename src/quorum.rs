@@ -30,8 +30,11 @@ use crate::net::{ConnectionLimits, Listener, ListenerConfig, Server};
 
 use bootstrap::{Step, Waiting};
 use hello::{Hello, PeersDigest};
-use listener::Doors;
 use transport::Peers;
+
+use listener::Doors;
+pub use listener::{BrokerConnection, BrokerDoor, CallAnswer, ServeBrokers};
+pub use transport::Carriers;
 
 /// Between two rounds of questions.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -102,6 +105,8 @@ pub struct QuorumMember {
     pub raft: Raft,
     /// The cluster.
     pub cluster: Uuid,
+    /// Where brokers ask this node.
+    pub door: BrokerDoor,
     server: Option<Server>,
     keeper: JoinHandle<()>,
 }
@@ -141,10 +146,12 @@ impl QuorumMember {
         };
         let raft = search.run(machine).await?;
         let cluster = search.doors.hello().cluster.unwrap_or_default();
+        let door = BrokerDoor(search.doors);
         let keeper = tokio::spawn(keeper::run(raft.clone(), search.asking));
         Ok(Self {
             raft,
             cluster,
+            door,
             server,
             keeper,
         })

@@ -42,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "quorum",
             "fetcher",
+            "wire",
             "net",
             "broker",
             "replica",
@@ -77,6 +78,7 @@ const PURE: &[&str] = &[
     "src/controller/command",
     "src/controller/decide",
     "src/controller/sessions",
+    "src/broker/lifecycle.rs",
     "src/replica/core",
     "src/fetcher/session.rs",
     "src/quorum/bootstrap.rs",

@@ -7,19 +7,36 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::Broker;
+use super::context::ConnectionContext;
+use super::controller_channel::{ClientRequest, ControllerChannel, Unanswered};
 use crate::config::{Layers, Overrides};
 use crate::controller::command::ProducerIdBlock;
 use crate::controller::{ControllerError, ControllerHandle, QuorumView};
-use crate::metadata::{BrokerId, MetadataImage};
+use crate::metadata::{BrokerEpoch, BrokerId, MetadataImage};
+use crate::wire::api::ApiKey;
 use crate::wire::error_code::ErrorCode;
+use crate::wire::frame::encode_request;
+use crate::wire::header::{RequestHeader, decode_response_header};
+use crate::wire::messages::ControllerRequest as _;
+use crate::wire::messages::allocate_producer_ids::{
+    AllocateProducerIdsRequest, AllocateProducerIdsResponse,
+};
+use crate::wire::messages::create_topics::{
+    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
+};
+use crate::wire::reader::{DecodeError, Reader};
 
 /// A client that gives the controller no time at all still gets this much: the usual answer takes
 /// milliseconds, and a time-out would leave it in doubt for nothing.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_mins(5);
+/// How long a block of producer ids may take: a producer waits, and asks again.
+const PRODUCER_IDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a client's request may wait for another node's answer: Kafka's request.timeout.ms.
+const FORWARD_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer waits for this broker's own replicas.
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -32,6 +49,8 @@ pub struct Admin {
     pub controller: ControllerHandle,
     /// The quorum's state.
     pub quorum: Arc<dyn QuorumView>,
+    /// The way to a controller on another node; without one this node is its own.
+    channel: Option<ControllerChannel>,
     producer_ids: Mutex<Option<ProducerIdBlock>>,
 }
 
@@ -72,7 +91,40 @@ impl Admin {
             cluster_id,
             controller,
             quorum,
+            channel: None,
             producer_ids: Mutex::new(None),
+        }
+    }
+
+    /// With a way to the controllers of other nodes.
+    #[must_use]
+    pub fn with_channel(self, channel: ControllerChannel) -> Self {
+        Self {
+            channel: Some(channel),
+            ..self
+        }
+    }
+
+    /// Where the registration of this process is told.
+    pub(super) fn registration(&self) -> watch::Sender<Option<BrokerEpoch>> {
+        let channel = self.channel.as_ref();
+        channel.map_or_else(|| watch::Sender::new(None), ControllerChannel::registration)
+    }
+
+    /// Whether requests for the controller go to another node.
+    fn elsewhere(&self) -> Option<&ControllerChannel> {
+        let metrics = self.quorum.metrics();
+        let channel = self.channel.as_ref();
+        channel.filter(|_| metrics.leader != Some(metrics.node))
+    }
+}
+
+impl From<Unanswered> for ControllerError {
+    fn from(error: Unanswered) -> Self {
+        match error {
+            Unanswered::NoController | Unanswered::TooLarge => Self::NotController { leader: None },
+            Unanswered::OutcomeUnknown => Self::OutcomeUnknown,
+            Unanswered::Diverged => Self::Stopping,
         }
     }
 }
@@ -133,11 +185,83 @@ impl Broker {
                 message: "the broker is not registered yet".to_owned(),
             });
         };
-        let allocated = self.admin.controller.allocate_producer_ids(self.id, epoch);
-        self.ask(0, allocated).await?.map_err(|error| NoAnswer {
-            code: ErrorCode::from(&error),
-            message: error.to_string(),
-        })
+        let Some(channel) = &self.admin.channel else {
+            let allocated = self.admin.controller.allocate_producer_ids(self.id, epoch);
+            return self.ask(0, allocated).await?.map_err(|error| NoAnswer {
+                code: ErrorCode::from(&error),
+                message: error.to_string(),
+            });
+        };
+        let request = AllocateProducerIdsRequest {
+            broker_id: self.id.get(),
+            broker_epoch: epoch.get(),
+        };
+        let answered = channel.ask(&request, PRODUCER_IDS_WITHIN).await;
+        let body = answered.map_err(ControllerError::from)?.body;
+        let version = AllocateProducerIdsRequest::API.served().max;
+        let response = AllocateProducerIdsResponse::decode(&mut Reader::new(&body), version);
+        let response = response.map_err(|_| ControllerError::Internal)?;
+        match response.error_code {
+            ErrorCode::None => Ok(ProducerIdBlock {
+                first: response.producer_id_start,
+                count: response.producer_id_len,
+            }),
+            code => Err(NoAnswer {
+                code,
+                message: code.message().to_owned(),
+            }),
+        }
+    }
+
+    /// Has the controller on another node answer a client's request, and waits until this broker shows what it did.
+    /// `None`: this node is to answer it.
+    pub(crate) async fn forwarded(
+        &self,
+        connection: &ConnectionContext,
+        frame: &[u8],
+    ) -> Option<Result<Vec<u8>, ControllerError>> {
+        let channel = self.admin.elsewhere()?;
+        let request = ClientRequest {
+            listener: connection.listener.clone(),
+            principal: connection.principal.clone(),
+            client: connection.peer.to_string(),
+            frame: frame.to_vec(),
+        };
+        match channel.forward(request, FORWARD_WITHIN).await {
+            Ok(answered) => {
+                self.metadata
+                    .reached(answered.version, APPLY_PATIENCE)
+                    .await;
+                self.caught_up().await;
+                Some(Ok(answered.body))
+            }
+            // This node may lead by now; if not, it says so itself.
+            Err(Unanswered::NoController | Unanswered::TooLarge) => None,
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Has the controller on another node create topics with its defaults; their codes, as far as it answered. `None`:
+    /// this node is to create them.
+    pub(crate) async fn create_elsewhere(
+        &self,
+        connection: &ConnectionContext,
+        names: &[&str],
+    ) -> Option<Vec<(String, ErrorCode)>> {
+        self.admin.elsewhere()?;
+        let answer = self.forwarded(connection, &creation(names)?).await?;
+        match answer.map(|answer| created(&answer)) {
+            Ok(Ok(topics)) => Some(topics),
+            // They may come into being yet: "unknown" is what makes clients look again.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the controller's answer can't be read");
+                Some(Vec::new())
+            }
+            Err(error) => {
+                tracing::info!(%error, "topics were not created");
+                Some(Vec::new())
+            }
+        }
     }
 
     /// The layers of a resource's configs on this broker.
@@ -168,4 +292,39 @@ impl Broker {
             })
             .unwrap_or(self.id)
     }
+}
+
+/// A request for topics with the cluster's defaults, without its size.
+fn creation(names: &[&str]) -> Option<Vec<u8>> {
+    let api = ApiKey::CreateTopics;
+    let header = RequestHeader {
+        api,
+        version: api.served().max,
+        correlation_id: 0,
+        client_id: None,
+    };
+    let topics = names.iter().map(|name| CreatableTopic {
+        name: (*name).into(),
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    });
+    let request = CreateTopicsRequest {
+        topics: topics.collect(),
+        ..CreateTopicsRequest::default()
+    };
+    let frame = encode_request(&header, |writer| request.encode(writer, header.version));
+    let bytes = frame.ok()?.into_bytes()?;
+    bytes.get(4..).map(Into::into)
+}
+
+/// The topics of an answer to [`creation`], with their codes.
+fn created(answer: &[u8]) -> Result<Vec<(String, ErrorCode)>, DecodeError> {
+    let api = ApiKey::CreateTopics;
+    let mut reader = Reader::new(answer);
+    decode_response_header(&mut reader, api, api.served().max)?;
+    let response = CreateTopicsResponse::decode(&mut reader, api.served().max)?;
+    let topics = response.topics.into_iter();
+    let coded = topics.map(|topic| (topic.name.into_owned(), topic.error_code));
+    Ok(coded.collect())
 }

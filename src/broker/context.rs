@@ -10,8 +10,10 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::Broker;
+use super::admin::NoAnswer;
 use super::core::Core;
 use super::reply::{CloseReason, FileSlice, Reply, Response};
+use crate::controller::ControllerError;
 use crate::wire::api::ApiKey;
 use crate::wire::frame;
 use crate::wire::reader::{DecodeError, Reader};
@@ -26,6 +28,8 @@ pub struct ConnectionContext {
     pub peer: SocketAddr,
     /// Who the client is.
     pub principal: Arc<str>,
+    /// Whether another broker has passed the requests on: they go no further.
+    pub is_forwarded: bool,
 }
 
 /// The principal of a connection without authentication, in Kafka's words.
@@ -48,6 +52,8 @@ pub struct Context {
     pub correlation_id: i32,
     /// What the client calls itself.
     pub client_id: Option<Rc<str>>,
+    /// Why the controller, asked on another node, has no answer: then nobody else is asked.
+    pub(crate) unanswered: Option<ControllerError>,
 }
 
 /// A request's frame and where its body starts.
@@ -64,6 +70,18 @@ impl Body {
 }
 
 impl Context {
+    /// Waits for the controller's answer as long as the client does.
+    pub(crate) async fn ask<T>(
+        &self,
+        timeout_ms: i32,
+        answer: impl Future<Output = Result<T, ControllerError>>,
+    ) -> Result<T, NoAnswer> {
+        match self.unanswered {
+            Some(error) => Err(error.into()),
+            None => self.broker.ask(timeout_ms, answer).await,
+        }
+    }
+
     /// Encodes a response whose bytes are all in memory.
     pub(crate) fn respond(&self, body: impl FnOnce(&mut Writer)) -> Reply {
         self.respond_with(Vec::new(), body)

@@ -15,10 +15,11 @@ use super::Broker;
 use super::context::{Body, ConnectionContext, Context};
 use super::core::Core;
 use super::handler;
-use super::reply::{Reply, Service};
+use super::reply::{CloseReason, Reply, Response, Service};
 use crate::wire::api::ApiKey;
 use crate::wire::header::RequestHeader;
 use crate::wire::messages;
+use crate::wire::private;
 use crate::wire::reader::Reader;
 
 /// What answers the requests of one connection.
@@ -55,6 +56,7 @@ impl Dispatcher {
             version: header.version,
             correlation_id: header.correlation_id,
             client_id: client_id.clone(),
+            unanswered: None,
         }
     }
 }
@@ -71,11 +73,47 @@ impl Service for Dispatcher {
         let cx = self.context(&header);
         cx.broker.metrics.count_request(cx.api);
         let body = Body { frame, start };
-        if is_served {
-            dispatch(cx, body)
-        } else {
+        if !is_served {
             handler::unserved(&cx, &body)
+        } else if is_for_controller(cx.api) && !cx.connection.is_forwarded {
+            Reply::held(by_controller(cx, body))
+        } else {
+            dispatch(cx, body)
         }
+    }
+}
+
+/// Whether only the controller can answer.
+pub fn is_for_controller(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+            | ApiKey::AlterConfigs
+            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeQuorum
+    )
+}
+
+/// Passes the request on if the controller is elsewhere; without an answer from there, the handler here says why.
+async fn by_controller(mut cx: Context, body: Body) -> Reply {
+    match cx.broker.forwarded(&cx.connection, &body.frame).await {
+        Some(Ok(answer)) => return passed_back(&cx, &answer),
+        Some(Err(error)) => cx.unanswered = Some(error),
+        None => {}
+    }
+    dispatch(cx, body).settled().await
+}
+
+/// The answer of another node, whose header repeats the client's own number.
+fn passed_back(cx: &Context, answer: &[u8]) -> Reply {
+    match private::encode_answer(cx.correlation_id, private::answer_body(answer)) {
+        Ok(segments) => Reply::Ready(Response {
+            segments,
+            files: Vec::new(),
+        }),
+        Err(error) => Reply::Close(CloseReason::Answer(error)),
     }
 }
 

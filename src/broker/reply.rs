@@ -78,6 +78,17 @@ impl Reply {
     pub fn waiting(future: impl Future<Output = Self> + 'static) -> Self {
         Self::Waiting(Box::pin(future))
     }
+
+    /// How it ends, after everything that it waits for.
+    pub async fn settled(self) -> Self {
+        let mut reply = self;
+        loop {
+            reply = match reply {
+                Self::Waiting(pending) | Self::Held(pending) => pending.await,
+                ended => return ended,
+            };
+        }
+    }
 }
 
 impl fmt::Debug for Reply {

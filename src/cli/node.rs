@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use crate::config::{NodeConfig, Sources};
-use crate::node::{Disks, Ending, Node};
+use crate::node::{Disks, Ending, Node, StartError};
 use crate::telemetry;
 
 use super::client::HostPort;
@@ -29,6 +29,9 @@ pub(super) struct Start {
     /// The address that clients are told (advertised.listeners), where it is another one
     #[arg(long, value_name = "HOST:PORT")]
     advertise: Option<HostPort>,
+    /// The failure domain of this node (broker.rack)
+    #[arg(long, value_name = "NAME")]
+    rack: Option<String>,
     /// A data directory (log.dirs, repeatable) [default: ./ottla-data]
     #[arg(long, value_name = "DIR")]
     data: Vec<PathBuf>,
@@ -49,7 +52,11 @@ pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
     let config = NodeConfig::load(&Sources::with_process_env(start.settings()?, file))?;
     telemetry::start()?;
     config.report_unused();
-    let node = Node::start(config, disks)?;
+    let node = match Node::start(config, disks) {
+        Ok(node) => node,
+        Err(StartError::Ended(Ending::Asked)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
     announce(&node)?;
     match node.wait() {
         Ending::Asked => {
@@ -98,6 +105,9 @@ impl Start {
         if let Some(advertise) = &self.advertise {
             set("advertised.listeners", format!("PLAINTEXT://{advertise}"));
         }
+        if let Some(rack) = &self.rack {
+            set("broker.rack", rack.clone());
+        }
         if !self.data.is_empty() {
             set("log.dirs", self.directories()?);
         }
@@ -145,12 +155,13 @@ mod tests {
     #[test]
     fn flags_become_settings_under_their_kafka_names() {
         let line = "start -c listeners=A://b:1 --id 3 --listen 127.0.0.1:0 --advertise h:9092 \
-                    --data /a --data /b --peers 3@h:9093";
+                    --rack a --data /a --data /b --peers 3@h:9093";
         let pairs = [
             ("listeners", "A://b:1"),
             ("node.id", "3"),
             ("listeners", "PLAINTEXT://127.0.0.1:0"),
             ("advertised.listeners", "PLAINTEXT://h:9092"),
+            ("broker.rack", "a"),
             ("log.dirs", "/a,/b"),
             ("controller.quorum.voters", "3@h:9093"),
         ];

@@ -119,6 +119,7 @@ impl CoreStart for CoreServices {
                 listener: self.listener.clone(),
                 peer,
                 principal: principal.clone(),
+                is_forwarded: false,
             };
             Dispatcher::new(self.broker.clone(), core.clone(), connection)
         })

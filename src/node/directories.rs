@@ -112,6 +112,14 @@ impl Directories {
             .flatten()
     }
 
+    /// Ends directories that were not used: a start that came to nothing does not cost the proof of a clean stop.
+    pub(super) fn unused(self, error: StartError) -> StartError {
+        if let Some(epoch) = self.clean_broker_epoch() {
+            self.stop(epoch.get());
+        }
+        error
+    }
+
     /// Ends every directory in order; all logs must have been closed.
     pub(super) fn stop(self, broker_epoch: i64) {
         drop(self.metadata);

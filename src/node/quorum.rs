@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ottla_raft::Raft;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -15,20 +16,22 @@ use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use uuid::Uuid;
 
+use super::desk::Desk;
 use super::directories::{Directories, cluster_id};
 use super::{Disks, Ending, Endings, StartError};
 use crate::broker::admin::Admin;
+use crate::broker::controller_channel::ControllerChannel;
+use crate::broker::controller_service::ControllerService;
 use crate::config::{Endpoint, NodeConfig, SecurityProtocol};
 use crate::controller::command::RegisterBroker;
 use crate::controller::{
-    ControllerHandle, Driver, MetadataMachine, RaftQuorum, RaftView, Settings, let_in, queues,
-    register,
+    ControllerHandle, Driver, MetadataMachine, QuorumView, RaftQuorum, RaftView, Settings, queues,
 };
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::{EndpointRecord, FEATURE_MAX, FEATURE_MIN};
-use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, Publisher};
+use crate::metadata::{BrokerId, Incarnation, Publisher};
 use crate::net::Listener;
-use crate::quorum::{QuorumConfig, QuorumMember};
+use crate::quorum::{BrokerDoor, Carriers, QuorumConfig, QuorumMember};
 
 /// Where the quorum's log lies in the metadata directory.
 const DIRECTORY: &str = "raft";
@@ -39,15 +42,15 @@ struct Handles {
     cluster: Uuid,
     controller: ControllerHandle,
     raft: Raft,
-    broker_epoch: BrokerEpoch,
+    door: BrokerDoor,
 }
 
 /// The running thread.
 #[derive(Debug)]
 pub(super) struct QuorumThread {
-    node: BrokerId,
     handles: Handles,
     runtime: Handle,
+    endings: Endings,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
@@ -58,18 +61,16 @@ struct Setup {
     listener: Option<Listener>,
     settings: Settings,
     publisher: Publisher,
-    registration: RegisterBroker,
     endings: Endings,
 }
 
 impl QuorumThread {
-    /// Starts the thread and registers this broker; returns when the image shows it.
+    /// Starts the thread; returns when this node belongs to a quorum, which may not have a leader yet.
     pub(super) fn start(
         config: &NodeConfig,
         disks: &Disks,
         directories: &Directories,
         publisher: &Publisher,
-        endpoints: Vec<Endpoint>,
         listener: Option<Listener>,
         endings: Endings,
     ) -> Result<Self, StartError> {
@@ -86,8 +87,7 @@ impl QuorumThread {
             listener,
             settings: Settings::new(config),
             publisher: publisher.clone(),
-            registration: registration(config, endpoints, directories),
-            endings,
+            endings: endings.clone(),
         };
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -107,39 +107,80 @@ impl QuorumThread {
         let thread = thread.map_err(StartError::Thread)?;
         let handles = starting.recv().map_err(|_| StartError::ThreadEnded)??;
         Ok(Self {
-            node: config.node_id,
             handles,
             runtime: handle,
+            endings,
             stop,
             thread,
         })
     }
 
-    /// What admin requests need of the quorum.
-    pub(super) fn admin(&self) -> Admin {
-        let cluster_id = cluster_id(self.handles.cluster);
-        let view = Arc::new(RaftView(self.handles.raft.clone()));
-        Admin::new(cluster_id.into(), self.handles.controller.clone(), view)
+    /// What requests for the controller need: here, and on another node.
+    pub(super) fn controller(&self, node: BrokerId, metadata: &Publisher) -> ControllerSide {
+        let cluster = self.handles.cluster;
+        let cluster_id: Arc<str> = cluster_id(cluster).into();
+        let view: Arc<dyn QuorumView> = Arc::new(RaftView(self.handles.raft.clone()));
+        let controller = self.handles.controller.clone();
+        let service = ControllerService::new(
+            node,
+            (cluster, cluster_id.clone()),
+            controller.clone(),
+            view.clone(),
+            metadata.clone(),
+        );
+        let channel = ControllerChannel::new(
+            service.clone(),
+            view.clone(),
+            Box::new(Carriers::default()),
+            self.runtime.clone(),
+        );
+        let admin = Admin::new(cluster_id, controller, view).with_channel(channel.clone());
+        ControllerSide {
+            service,
+            channel,
+            admin,
+        }
     }
 
-    /// The epoch of this process's registration, for the marker of a clean stop.
-    pub(super) fn broker_epoch(&self) -> i64 {
-        self.handles.broker_epoch.get()
+    /// Lets the calls of other brokers in.
+    pub(super) fn serve(&self, desk: Desk) {
+        self.handles.door.serve(Arc::new(desk));
     }
 
-    /// Tells the controller that this broker serves.
-    pub(super) fn let_in(&self) -> Result<(), StartError> {
+    /// Where the quorum's work is done.
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Waits for something while the node starts, unless the node must end first.
+    pub(super) fn wait_for(
+        &self,
+        what: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError> {
         let (answer, answered) = sync_channel(1);
-        let Handles {
-            controller,
-            broker_epoch,
-            ..
-        } = self.handles.clone();
-        let node = self.node;
+        let endings = self.endings.clone();
         self.runtime.spawn(async move {
-            let _ = answer.send(let_in(&controller, node, broker_epoch).await);
+            let outcome = tokio::select! {
+                biased;
+                ending = endings.ended() => Err(StartError::Ended(ending)),
+                () = what => Ok(()),
+            };
+            let _ = answer.send(outcome);
         });
-        Ok(answered.recv().map_err(|_| StartError::ThreadEnded)??)
+        answered.recv().map_err(|_| StartError::ThreadEnded)?
+    }
+
+    /// Waits for something while the node stops, and no longer than `patience`.
+    pub(super) fn wait_at_most(
+        &self,
+        patience: Duration,
+        what: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (answer, answered) = sync_channel(1);
+        self.runtime.spawn(async move {
+            let _ = answer.send(tokio::time::timeout(patience, what).await.is_ok());
+        });
+        let _ = answered.recv();
     }
 
     pub(super) fn stop(self) {
@@ -150,7 +191,15 @@ impl QuorumThread {
     }
 }
 
-fn registration(
+/// The ways to the controller.
+pub(super) struct ControllerSide {
+    pub(super) service: ControllerService,
+    pub(super) channel: ControllerChannel,
+    pub(super) admin: Admin,
+}
+
+/// What the controller is told of this process.
+pub(super) fn registration(
     config: &NodeConfig,
     endpoints: Vec<Endpoint>,
     directories: &Directories,
@@ -192,9 +241,16 @@ fn run(
     let local = LocalSet::new();
     local.block_on(runtime, async {
         let endings = setup.endings.clone();
-        match start(setup).await {
+        // From here on a node that waits for others can be told to end.
+        tokio::task::spawn_local(tell_of_signals(endings.clone()));
+        let member = tokio::select! {
+            biased;
+            ending = endings.ended() => Err(StartError::Ended(ending)),
+            member = start(setup) => member,
+        };
+        match member {
             Ok((handles, member)) => {
-                tokio::task::spawn_local(tell_of_endings(member.raft.clone(), endings));
+                tokio::task::spawn_local(tell_of_fatal(member.raft.clone(), endings));
                 started(Ok(handles));
                 let _ = stopped.await;
                 member.stop().await;
@@ -210,30 +266,29 @@ async fn start(setup: Setup) -> Result<(Handles, QuorumMember), StartError> {
         listener,
         settings,
         publisher,
-        registration,
         endings,
     } = setup;
     let on_fatal = Box::new(move |error: &crate::controller::machine::MachineError| {
-        let _ = endings.try_send(Ending::Fatal(error.to_string()));
+        endings.end(Ending::Fatal(error.to_string()));
     });
+    let node = quorum.node;
     let machine = MetadataMachine::new(publisher.clone(), on_fatal);
     let member = QuorumMember::start(quorum, listener, machine).await?;
     let (controller, requests) = queues();
     let quorum = RaftQuorum::new(member.raft.clone());
-    let driver = Driver::new(registration.broker, settings, quorum, publisher, requests);
+    let driver = Driver::new(node, settings, quorum, publisher, requests);
     tokio::task::spawn_local(driver.run());
-    let broker_epoch = register(&controller, &registration).await?;
     let handles = Handles {
         cluster: member.cluster,
         controller,
         raft: member.raft.clone(),
-        broker_epoch,
+        door: member.door.clone(),
     };
     Ok((handles, member))
 }
 
-/// Waits for the first reason to end.
-async fn tell_of_endings(raft: Raft, endings: Endings) {
+/// Waits for somebody who asks the node to end.
+async fn tell_of_signals(endings: Endings) {
     let ending = match (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
@@ -241,9 +296,13 @@ async fn tell_of_endings(raft: Raft, endings: Endings) {
         (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
             _ = terminate.recv() => Ending::Asked,
             _ = interrupt.recv() => Ending::Asked,
-            fatal = raft.fatal() => Ending::Fatal(fatal.to_string()),
         },
         (Err(error), _) | (_, Err(error)) => Ending::Fatal(format!("listen for signals: {error}")),
     };
-    let _ = endings.try_send(ending);
+    endings.end(ending);
+}
+
+/// Waits for the quorum to break.
+async fn tell_of_fatal(raft: Raft, endings: Endings) {
+    endings.end(Ending::Fatal(raft.fatal().await.to_string()));
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ottla_raft::{CallClass, CallFuture, Peer, Transport, TransportError};
 
 use super::hello::{Hello, HelloError};
+use crate::broker::controller_channel::{Carried, Carry, CarryClass, CarryError};
 use crate::net::peer::{PeerConnection, PeerError, PeerLimits};
 use crate::wire::private::{PrivateApi, PrivateRequest, answer_body};
 
@@ -21,6 +22,11 @@ const LIMITS: PeerLimits = PeerLimits {
     response_bytes: 1 << 20,
     connect: Duration::from_millis(500),
     unacknowledged: Some(Duration::from_secs(1)),
+};
+/// The answer to a client's request shows what was made, config by config: larger than what nodes tell each other.
+const FORWARD_LIMITS: PeerLimits = PeerLimits {
+    response_bytes: 100 << 20,
+    ..LIMITS
 };
 const HELLO_WITHIN: Duration = Duration::from_millis(500);
 
@@ -34,6 +40,7 @@ type Links = HashMap<(String, PrivateApi), Arc<Link>>;
 #[derive(Debug)]
 struct Link {
     address: String,
+    limits: PeerLimits,
     connection: tokio::sync::Mutex<Option<Arc<PeerConnection>>>,
 }
 
@@ -52,6 +59,10 @@ impl Peers {
         let link = links.entry((address.to_owned(), api)).or_insert_with(|| {
             Arc::new(Link {
                 address: address.to_owned(),
+                limits: match api {
+                    PrivateApi::Forward => FORWARD_LIMITS,
+                    _ => LIMITS,
+                },
                 connection: tokio::sync::Mutex::default(),
             })
         });
@@ -93,7 +104,8 @@ impl Link {
             return Ok(Arc::clone(connection));
         }
         *slot = None;
-        let connection = Arc::new(PeerConnection::open(host_port(&self.address), LIMITS).await?);
+        let connection =
+            Arc::new(PeerConnection::open(host_port(&self.address), self.limits).await?);
         *slot = Some(Arc::clone(&connection));
         Ok(connection)
     }
@@ -124,6 +136,32 @@ impl Transport for Peers {
             answer.await.map_err(|error| match error {
                 PeerError::Connect(_) => TransportError::Unreachable(error.into()),
                 _ => TransportError::Broken(error.into()),
+            })
+        })
+    }
+}
+
+/// Connections that carry a broker's calls to the controller, one for each kind of calls.
+#[derive(Clone, Debug, Default)]
+pub struct Carriers(Peers);
+
+impl Carry for Carriers {
+    fn carry<'a>(
+        &'a self,
+        address: &'a str,
+        class: CarryClass,
+        body: &'a [u8],
+        within: Duration,
+    ) -> Carried<'a> {
+        let api = match class {
+            CarryClass::Lifecycle => PrivateApi::Broker,
+            CarryClass::Admin => PrivateApi::Forward,
+        };
+        Box::pin(async move {
+            let answer = self.0.call(address, api, body, within).await;
+            answer.map_err(|error| match error {
+                PeerError::Connect(_) => CarryError::NotSent(error.into()),
+                _ => CarryError::Unknown(error.into()),
             })
         })
     }

@@ -93,16 +93,6 @@ fn a_typo_in_a_key_with_the_key_that_was_meant() {
 }
 
 #[test]
-fn two_peers_while_clusters_are_not_there_yet() {
-    let directory = tempfile::tempdir().unwrap();
-    let output = start(
-        directory.path(),
-        &["--id", "1", "--peers", "1@localhost:9093,2@localhost:9094"],
-    );
-    assert_refused(&output, &["peer"]);
-}
-
-#[test]
 fn a_known_key_that_is_not_used_is_no_reason() {
     let lab = Lab::start_with(["num.io.threads=8"]);
     lab.connect();

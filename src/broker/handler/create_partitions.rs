@@ -24,7 +24,7 @@ pub(crate) async fn handle<'r>(
         validate_only: request.validate_only,
     };
     let added = cx.broker.admin.controller.create_partitions(command);
-    let outcome = cx.broker.ask(request.timeout_ms, added).await;
+    let outcome = cx.ask(request.timeout_ms, added).await;
     if outcome.is_ok() {
         cx.broker.caught_up().await;
     }

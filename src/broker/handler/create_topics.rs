@@ -30,7 +30,7 @@ pub(crate) async fn handle<'r>(
     };
     let created = cx.broker.admin.controller.create_topics(command);
     let mut topics = Vec::with_capacity(request.topics.len());
-    match cx.broker.ask(request.timeout_ms, created).await {
+    match cx.ask(request.timeout_ms, created).await {
         Ok(outcome) => {
             cx.broker.caught_up().await;
             // A name that stands in the request twice is answered once: the answer is a set.

@@ -55,7 +55,7 @@ pub(crate) async fn handle<'r>(
         .admin
         .controller
         .delete_topics(DeleteTopics { topics });
-    let outcome = cx.broker.ask(request.timeout_ms, deleted).await;
+    let outcome = cx.ask(request.timeout_ms, deleted).await;
     if outcome.is_ok() {
         cx.broker.caught_up().await;
     }

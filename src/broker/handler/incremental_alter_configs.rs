@@ -62,7 +62,7 @@ pub(super) async fn alter(cx: &Context, changes: AlterConfigs) -> Vec<CodeAndTex
         return Vec::new();
     }
     let altered = cx.broker.admin.controller.alter_configs(changes);
-    match cx.broker.ask(REQUEST_TIMEOUT_MS, altered).await {
+    match cx.ask(REQUEST_TIMEOUT_MS, altered).await {
         Ok(outcome) => {
             cx.broker.caught_up().await;
             let results = outcome.into_iter().map(|result| match result {

@@ -154,6 +154,14 @@ async fn create_missing(
     if missing.is_empty() {
         return refusals;
     }
+    if let Some(answered) = cx.broker.create_elsewhere(&cx.connection, &missing).await {
+        let refused =
+            |code: &ErrorCode| !matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists);
+        return answered
+            .into_iter()
+            .filter(|(_, code)| refused(code))
+            .collect();
+    }
     let topics = missing
         .iter()
         .flat_map(|name| CreateTopics::with_defaults(name).topics);

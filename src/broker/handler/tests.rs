@@ -132,11 +132,13 @@ impl World {
                 listener: listener.into(),
                 peer: ([127, 0, 0, 1], 4242).into(),
                 principal: ANONYMOUS.into(),
+                is_forwarded: false,
             }),
             api,
             version,
             correlation_id: 7,
             client_id: None,
+            unanswered: None,
         }
     }
 

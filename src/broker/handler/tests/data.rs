@@ -57,6 +57,7 @@ impl World {
             listener: "PLAINTEXT".into(),
             peer: ([127, 0, 0, 1], 4242).into(),
             principal: ANONYMOUS.into(),
+            is_forwarded: false,
         };
         let dispatcher = Dispatcher::new(self.broker.clone(), self.core.clone(), connection);
         Client { dispatcher }

@@ -1,0 +1,306 @@
+//! Runs a broker's life: its calls to the controller, its clock, and what the rest of the node hears of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+use super::{Effect, Event, Life, Standing, State};
+use crate::broker::Broker;
+use crate::broker::controller_channel::{ControllerChannel, Unanswered};
+use crate::clock;
+use crate::controller::command::RegisterBroker;
+use crate::metadata::BrokerEpoch;
+use crate::metadata::record::FEATURE;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::ControllerRequest;
+use crate::wire::messages::broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
+use crate::wire::messages::broker_registration::{
+    BrokerRegistrationRequest, BrokerRegistrationResponse, Feature, Listener,
+};
+use crate::wire::reader::Reader;
+
+/// How long a call looks for the controller and waits for it.
+const CALL_WITHIN: Duration = Duration::from_secs(5);
+/// Events that nobody has looked at yet: each kind comes once or twice in a life.
+const EVENTS_MAX: usize = 16;
+
+/// What is told of this process when it registers: see [`RegisterBroker`].
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The cluster's id as clients see it.
+    pub cluster_id: Arc<str>,
+    /// The rest.
+    pub command: RegisterBroker,
+}
+
+/// The handle of a running life.
+#[derive(Debug)]
+pub struct Lifecycle {
+    events: mpsc::Sender<Event>,
+    state: watch::Receiver<State>,
+}
+
+/// Why the process must end, told once.
+type OnFatal = Box<dyn Fn(String) + Send>;
+
+type Call = Pin<Box<dyn Future<Output = Called> + Send>>;
+
+/// How a call ended.
+enum Called {
+    Event(Event),
+    Fatal(String),
+}
+
+struct Driver {
+    broker: Arc<Broker>,
+    channel: ControllerChannel,
+    registration: Registration,
+    life: Life,
+    call: Option<Call>,
+    events: mpsc::Receiver<Event>,
+    state: watch::Sender<State>,
+    on_fatal: OnFatal,
+}
+
+impl Lifecycle {
+    /// Begins a broker's life on `runtime`; it ends when it is over, or with the runtime.
+    pub fn start(
+        runtime: &Handle,
+        broker: Arc<Broker>,
+        channel: ControllerChannel,
+        registration: Registration,
+        on_fatal: OnFatal,
+    ) -> Self {
+        let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+        let interval = broker.config.controller.heartbeat_interval;
+        let life = Life::new(clock::mono(), interval);
+        let (state_sender, state) = watch::channel(life.state());
+        let driver = Driver {
+            broker,
+            channel,
+            registration,
+            life,
+            call: None,
+            events,
+            state: state_sender,
+            on_fatal,
+        };
+        runtime.spawn(driver.run());
+        Self {
+            events: event_sender,
+            state,
+        }
+    }
+
+    /// The replicas are recovered and clients are served.
+    pub fn ready(&self) {
+        self.tell(Event::Ready);
+    }
+
+    /// The node stops; it may ask to be let go for as long as `patience`.
+    pub fn stop(&self, patience: Duration) {
+        self.tell(Event::Stop { patience });
+    }
+
+    /// Where the broker stands.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    fn tell(&self, event: Event) {
+        // Full or over: the life has its reasons to go on already, or none any more.
+        let _ = self.events.try_send(event);
+    }
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut event = Event::Tick;
+        loop {
+            let mut effects = Vec::new();
+            self.life.handle(clock::mono(), event, &mut effects);
+            effects.into_iter().for_each(|effect| self.act(effect));
+            if self.life.state() == State::ShuttingDown {
+                return;
+            }
+            event = match self.next().await {
+                Called::Event(event) => event,
+                Called::Fatal(reason) => return (self.on_fatal)(reason),
+            };
+            if let Event::Registered(epoch) = event {
+                self.registered(epoch);
+            }
+        }
+    }
+
+    /// Waits for what comes first.
+    async fn next(&mut self) -> Called {
+        let wait = self.life.next_deadline().map(|at| at.since(clock::mono()));
+        let due = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        let called = async {
+            match &mut self.call {
+                Some(call) => call.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            called = called => {
+                self.call = None;
+                called
+            }
+            event = self.events.recv() => match event {
+                Some(event) => Called::Event(event),
+                // The node ends without a word.
+                None => Called::Event(Event::Stop { patience: Duration::ZERO }),
+            },
+            () = due => Called::Event(Event::Tick),
+        }
+    }
+
+    fn registered(&mut self, epoch: BrokerEpoch) {
+        let before = self.broker.registration.send_replace(Some(epoch));
+        if before != Some(epoch) {
+            tracing::info!(%epoch, "registered with the controller");
+        }
+        // It has proved what it can: nothing of what comes next was stopped cleanly.
+        self.registration.command.previous_epoch = None;
+    }
+
+    fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Entered(state) => {
+                tracing::debug!(?state, "the broker's state");
+                self.state.send_replace(state);
+            }
+            Effect::Register => {
+                let (channel, registration) = (self.channel.clone(), self.registration.clone());
+                self.call = Some(Box::pin(register(channel, registration)));
+            }
+            Effect::Beat {
+                wants_fence,
+                wants_shut_down,
+            } => {
+                let request = self.heartbeat(wants_fence, wants_shut_down);
+                self.call = Some(Box::pin(beat(self.channel.clone(), request)));
+            }
+        }
+    }
+
+    fn heartbeat(&self, want_fence: bool, want_shut_down: bool) -> BrokerHeartbeatRequest {
+        let dirs = self.broker.replicas.directories().iter();
+        let offline = dirs.filter(|dir| dir.failure().is_some());
+        let applied = *self.broker.applied.borrow();
+        BrokerHeartbeatRequest {
+            broker_id: self.broker.id.get(),
+            broker_epoch: BrokerEpoch::to_wire(self.broker.epoch()),
+            current_metadata_offset: i64::try_from(applied.0).unwrap_or(i64::MAX),
+            want_fence,
+            want_shut_down,
+            offline_log_dirs: offline.map(|dir| dir.id().uuid()).collect(),
+            cordoned_log_dirs: None,
+        }
+    }
+}
+
+async fn register(channel: ControllerChannel, registration: Registration) -> Called {
+    let request = request(&registration);
+    let body = match channel.ask(&request, CALL_WITHIN).await {
+        Ok(answered) => answered.body,
+        Err(error) => return failed(error, "register"),
+    };
+    let version = BrokerRegistrationRequest::API.served().max;
+    let response = BrokerRegistrationResponse::decode(&mut Reader::new(&body), version);
+    let Ok(response) = response else {
+        return Called::Event(Event::Failed);
+    };
+    match (
+        response.error_code,
+        BrokerEpoch::from_wire(response.broker_epoch),
+    ) {
+        (ErrorCode::None, Some(epoch)) => Called::Event(Event::Registered(epoch)),
+        // No later try ends otherwise.
+        (
+            code @ (ErrorCode::InconsistentClusterId
+            | ErrorCode::InvalidRegistration
+            | ErrorCode::UnsupportedVersion),
+            _,
+        ) => Called::Fatal(format!(
+            "the controller does not register this broker: {}",
+            code.message()
+        )),
+        (code, _) => {
+            let reason = code.message();
+            tracing::warn!(reason, "not registered yet");
+            Called::Event(Event::Failed)
+        }
+    }
+}
+
+async fn beat(channel: ControllerChannel, request: BrokerHeartbeatRequest) -> Called {
+    let body = match channel.ask(&request, CALL_WITHIN).await {
+        Ok(answered) => answered.body,
+        Err(error) => return failed(error, "heartbeat"),
+    };
+    let version = BrokerHeartbeatRequest::API.served().max;
+    let response = BrokerHeartbeatResponse::decode(&mut Reader::new(&body), version);
+    Called::Event(match response {
+        Ok(response) if response.error_code == ErrorCode::None => Event::Beaten(Standing {
+            is_caught_up: response.is_caught_up,
+            is_fenced: response.is_fenced,
+            should_shut_down: response.should_shut_down,
+        }),
+        Ok(response)
+            if matches!(
+                response.error_code,
+                ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered
+            ) =>
+        {
+            Event::Stale
+        }
+        _ => Event::Failed,
+    })
+}
+
+fn failed(error: Unanswered, what: &str) -> Called {
+    match error {
+        Unanswered::Diverged => Called::Fatal(error.to_string()),
+        _ => {
+            tracing::info!(what, %error, "the controller did not answer");
+            Called::Event(Event::Failed)
+        }
+    }
+}
+
+fn request(registration: &Registration) -> BrokerRegistrationRequest<'_> {
+    let command = &registration.command;
+    let listeners = command.endpoints.iter().map(|endpoint| Listener {
+        name: endpoint.listener.as_str().into(),
+        host: endpoint.host.as_str().into(),
+        port: endpoint.port,
+        security_protocol: endpoint.security_protocol,
+    });
+    let level = |level: u16| i16::try_from(level).unwrap_or(i16::MAX);
+    BrokerRegistrationRequest {
+        broker_id: command.broker.get(),
+        cluster_id: (*registration.cluster_id).into(),
+        incarnation_id: command.incarnation.0,
+        listeners: listeners.collect(),
+        features: vec![Feature {
+            name: FEATURE.into(),
+            min_supported_version: level(command.feature.min),
+            max_supported_version: level(command.feature.max),
+        }],
+        rack: command.rack.as_deref().map(Into::into),
+        is_migrating_zk_broker: false,
+        log_dirs: command.directories.iter().map(|dir| dir.uuid()).collect(),
+        previous_broker_epoch: BrokerEpoch::to_wire(command.previous_epoch),
+    }
+}

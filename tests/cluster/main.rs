@@ -1,0 +1,174 @@
+//! Three nodes as real processes: they find each other, agree on what there is, and miss one that dies.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test ends at the first surprise"
+)]
+
+#[path = "../node/client.rs"]
+#[allow(dead_code, reason = "the tests of single nodes use the rest")]
+mod client;
+
+mod joining;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client::Client;
+use ottla::clock::mono;
+use ottla::wire::error_code::ErrorCode;
+use ottla::wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
+use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
+use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
+use ottla_jepsen::launch::{NodeCommand, NodeProcess};
+use tempfile::TempDir;
+
+/// The binary under test.
+const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+/// Far above what anything here takes: only a hang meets it.
+const PATIENCE: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Nodes 1 to 3, each with a directory of its own.
+struct Lab {
+    nodes: Vec<Option<NodeProcess>>,
+    commands: Vec<NodeCommand>,
+    _directory: TempDir,
+}
+
+/// A topic's first partition, as a node shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Shown {
+    leader: i32,
+    replicas: Vec<i32>,
+}
+
+impl Lab {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // All at once, so that no two get the same port.
+        let listeners: Vec<_> = (0..3)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let peers: Vec<_> = listeners
+            .iter()
+            .enumerate()
+            .map(|(at, listener)| format!("{}@{}", at + 1, listener.local_addr().unwrap()))
+            .collect();
+        drop(listeners);
+        let peers = peers.join(",");
+        let command = |id: usize| {
+            let data: PathBuf = directory.path().join(id.to_string());
+            NodeCommand::node(OTTLA, &data).arguments(["--id", &id.to_string(), "--peers", &peers])
+        };
+        let commands: Vec<_> = (1..=3).map(command).collect();
+        let mut lab = Self {
+            nodes: commands.iter().map(|_| None).collect(),
+            commands,
+            _directory: directory,
+        };
+        lab.start_all();
+        lab
+    }
+
+    /// Starts what does not run, all at once: a node is ready when its cluster is.
+    fn start_all(&mut self) {
+        std::thread::scope(|scope| {
+            let missing = self.nodes.iter_mut().zip(&self.commands);
+            for (node, command) in missing.filter(|(node, _)| node.is_none()) {
+                scope.spawn(|| *node = Some(command.start().unwrap()));
+            }
+        });
+    }
+
+    fn address(&self, id: i32) -> SocketAddr {
+        let at = usize::try_from(id - 1).unwrap();
+        self.nodes[at].as_ref().expect("the node runs").address()
+    }
+
+    fn connect(&self, id: i32) -> Client {
+        Client::connect(self.address(id))
+    }
+
+    fn take(&mut self, id: i32) -> NodeProcess {
+        let at = usize::try_from(id - 1).unwrap();
+        self.nodes[at].take().expect("the node runs")
+    }
+
+    /// The ids of the nodes that run.
+    fn running(&self) -> Vec<i32> {
+        let ids = (1..).zip(&self.nodes);
+        ids.filter(|(_, node)| node.is_some())
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// The controller and the brokers that are not fenced, as a node sees them.
+    fn cluster(&self, from: i32) -> (i32, Vec<i32>) {
+        let request = DescribeClusterRequest {
+            include_fenced_brokers: true,
+            ..DescribeClusterRequest::default()
+        };
+        self.connect(from).call(2, &request, |response| {
+            let live = response.brokers.iter().filter(|broker| !broker.is_fenced);
+            let mut live: Vec<_> = live.map(|broker| broker.broker_id).collect();
+            live.sort_unstable();
+            (response.controller_id, live)
+        })
+    }
+
+    /// Waits until every node that runs sees these brokers unfenced, and no others.
+    fn until_live(&self, wanted: &[i32]) {
+        for id in self.running() {
+            until(&format!("node {id} sees {wanted:?} live"), || {
+                self.cluster(id).1 == wanted
+            });
+        }
+    }
+
+    /// Creates a topic with one partition on all nodes.
+    fn create(&self, through: i32, name: &str) -> ErrorCode {
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: name.into(),
+                num_partitions: 1,
+                replication_factor: 3,
+                ..CreatableTopic::default()
+            }],
+            timeout_ms: 30_000,
+            ..CreateTopicsRequest::default()
+        };
+        self.connect(through)
+            .call(7, &request, |response| response.topics[0].error_code)
+    }
+
+    /// A topic's first partition, as a node shows it; `None` if it does not know the topic.
+    fn shown(&self, from: i32, name: &str) -> Option<Shown> {
+        let request = MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic {
+                name: Some(name.into()),
+                ..MetadataRequestTopic::default()
+            }]),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        self.connect(from).call(12, &request, |response| {
+            let partition = response.topics[0].partitions.first()?;
+            Some(Shown {
+                leader: partition.leader_id,
+                replicas: partition.replica_nodes.clone(),
+            })
+        })
+    }
+}
+
+/// Waits until something is so.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = mono().saturating_add(PATIENCE);
+    while !is_so() {
+        assert!(mono() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::park_timeout(PAUSE);
+    }
+}
