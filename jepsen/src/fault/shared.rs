@@ -1,6 +1,6 @@
 //! What all clients of a run share, on one thread: the view of the cluster, the history, the values not yet used.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -45,7 +45,7 @@ pub(super) struct Shared {
     pub(super) problems: RefCell<Vec<String>>,
     /// Positions that a node said to be outside of its log.
     pub(super) out_of_range: RefCell<u64>,
-    values: RefCell<BTreeMap<Key, i64>>,
+    values: Cell<i64>,
     ends: RefCell<BTreeMap<Key, u64>>,
 }
 
@@ -63,18 +63,16 @@ impl Shared {
             recorder: RefCell::new(recorder),
             problems: RefCell::default(),
             out_of_range: RefCell::default(),
-            values: RefCell::default(),
+            values: Cell::default(),
             ends: RefCell::default(),
             keys,
         }
     }
 
-    /// A value that the key never got.
-    pub(super) fn next_value(&self, key: Key) -> Value {
-        let mut values = self.values.borrow_mut();
-        let value = values.entry(key).or_default();
-        *value += 1;
-        Value(*value)
+    /// A value that no key ever got: one that turns up in another key's log is nobody's there.
+    pub(super) fn next_value(&self) -> Value {
+        self.values.update(|value| value + 1);
+        Value(self.values.get())
     }
 
     /// An offset was acknowledged or read: the log reaches beyond it for ever.

@@ -177,7 +177,7 @@ impl Worker {
     }
 
     async fn send(&mut self, key: Key, count: u64) -> bool {
-        let values: Vec<_> = (0..count).map(|_| self.shared.next_value(key)).collect();
+        let values: Vec<_> = (0..count).map(|_| self.shared.next_value()).collect();
         self.record(Kind::Invoke, sends(key, &values, None), Vec::new());
         match self.produce(key, &values).await {
             Ok(base) => {
