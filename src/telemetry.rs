@@ -31,7 +31,8 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`] when an environment variable can't be understood.
 pub fn start() -> Result<(), LogError> {
-    let filter = std::env::var("OTTLA_LOG").unwrap_or_else(|_| "info,openraft=error".to_owned());
+    // The engine of the quorum repeats for every heartbeat that a peer does not answer; `quorum` says so once.
+    let filter = std::env::var("OTTLA_LOG").unwrap_or_else(|_| "info,openraft=off".to_owned());
     let levels = EnvFilter::builder()
         .parse(&filter)
         .map_err(|_| LogError::Filter {

@@ -30,6 +30,7 @@ struct BatchLine {
     base_sequence: Option<i32>,
     transactional: bool,
     control: bool,
+    crc: u32,
     crc_valid: bool,
 }
 
@@ -59,6 +60,7 @@ impl BatchLine {
             base_sequence: header.base_sequence().map(Sequence::get),
             transactional: attributes.is_transactional(),
             control: attributes.is_control(),
+            crc: header.crc(),
             crc_valid: batch.is_crc_valid(),
         }
     }
@@ -78,7 +80,7 @@ impl Line for BatchLine {
         ("PRODUCER", 8),
         ("SEQUENCE", 8),
         ("FLAGS", 5),
-        ("CRC", 3),
+        ("CRC", 8),
     ];
 
     fn cells(&self) -> Vec<String> {
@@ -105,7 +107,11 @@ impl Line for BatchLine {
             optional(producer.map(|(id, epoch)| format!("{id}/{epoch}"))),
             optional(self.base_sequence),
             flags.join(","),
-            if self.crc_valid { "ok" } else { "BAD" }.to_owned(),
+            if self.crc_valid {
+                format!("{:08x}", self.crc)
+            } else {
+                "BAD".to_owned()
+            },
         ]
     }
 }

@@ -58,10 +58,19 @@ class Broker:
 
     def start(self, timeout=60.0):
         """Starts it; returns the seconds until it answered ApiVersions."""
-        began = time.monotonic()
+        self.launch()
+        return self.wait(timeout)
+
+    def launch(self):
+        """Starts it and does not wait."""
+        self.began = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment(), start_new_session=True)
+
+    def wait(self, timeout):
+        """Waits until it answers ApiVersions; the seconds since it was launched."""
+        began = self.began
         while api_versions(self.port) is None:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the broker ended with {self.process.returncode}:\n{self.tail()}")
