@@ -1,10 +1,11 @@
 //! The command line: `ottla NOUN VERB`.
 //!
 //! - Exit codes: 0 done, 1 it failed (one message on the standard error says what and the way out),
-//!   2 the command line is wrong.
+//!   2 the command line is wrong, 10 the cluster is not healthy.
 //! - The standard output carries results only; messages and progress go to the standard error.
 //! - `anyhow` ends here: no other part of the program uses it.
 
+mod broker;
 mod client;
 mod cluster;
 mod completions;
@@ -24,8 +25,12 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::client::{Client, HostPort};
+use self::cluster::Unhealthy;
 use self::output::{OutputFormat, PipeClosed};
 use crate::node::Disks;
+
+/// The exit code that says that the cluster is not healthy, as rpk's.
+const UNHEALTHY: u8 = 10;
 
 /// A log store that speaks the Apache Kafka protocol
 #[derive(Debug, Parser)]
@@ -52,7 +57,10 @@ enum Command {
     Produce(produce::Options),
     /// Read records
     Consume(consume::Options),
-    /// The brokers of the cluster
+    /// The brokers
+    #[command(subcommand)]
+    Broker(broker::Command),
+    /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
     /// The metadata quorum
@@ -99,6 +107,19 @@ struct Reporting {
     /// Print a table or JSON
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     output: OutputFormat,
+    /// The same as --output json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+}
+
+impl Reporting {
+    fn format(&self) -> OutputFormat {
+        if self.json {
+            OutputFormat::Json
+        } else {
+            self.output
+        }
+    }
 }
 
 /// Runs a command line; a node that it starts works on `disks`.
@@ -108,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, disks: &Disks) -> Exit
         Command::Topic(command) => block_on(topic::run(command)),
         Command::Produce(options) => block_on(produce::run(options)),
         Command::Consume(options) => block_on(consume::run(options)),
+        Command::Broker(command) => block_on(broker::run(command)),
         Command::Cluster(command) => block_on(cluster::run(command)),
         Command::Quorum(command) => block_on(quorum::run(command)),
         Command::Log(command) => log::run(&command),
@@ -116,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, disks: &Disks) -> Exit
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.downcast_ref::<PipeClosed>().is_some() => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<Unhealthy>().is_some() => ExitCode::from(UNHEALTHY),
         Err(error) => {
             say(&format!("error: {}", message(&error)));
             ExitCode::FAILURE
@@ -179,7 +202,9 @@ mod tests {
             "topic offsets t",
             "produce t",
             "consume t",
+            "broker list",
             "cluster status",
+            "cluster health",
             "quorum status",
         ] {
             for flag in ["-b", "--bootstrap", "--bootstrap-server"] {

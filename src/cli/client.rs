@@ -7,6 +7,7 @@
 
 mod address;
 mod call;
+mod cluster;
 mod connection;
 mod error;
 mod link;
@@ -24,6 +25,9 @@ use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
 pub(crate) use self::address::HostPort;
 pub(crate) use self::call::{Answer, Call};
+pub(crate) use self::cluster::Cluster;
+#[cfg(test)]
+pub(crate) use self::cluster::Member;
 pub(crate) use self::error::ClientError;
 pub(crate) use self::link::Link;
 pub(crate) use self::metadata::{Metadata, Partition, Topic};

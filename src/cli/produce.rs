@@ -133,7 +133,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let summary = sender.into_summary().finish();
     let (records, unacknowledged) = (summary.read_count(), summary.unacknowledged());
     if !options.quiet || unacknowledged > 0 {
-        print(&summary, options.reporting.output)?;
+        print(&summary, options.reporting.format())?;
     }
     let lost = format!("{unacknowledged} of {records} records were not acknowledged");
     match (outcome, summary.refusal()) {

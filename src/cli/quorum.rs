@@ -5,18 +5,24 @@ use std::io::{self, Write};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
+use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::describe_quorum::{
     DescribeQuorumRequest, DescribeQuorumResponse, PartitionData, ReplicaState,
     RequestedPartitionData, RequestedTopicData,
 };
 
 use super::Reporting;
+use super::client::Client;
 use super::output::{Report, Table, optional, print};
 use super::topic::topic_id;
 use super::value::rfc3339;
 
 /// What Kafka calls the quorum's log in its protocol.
 const METADATA_TOPIC: &str = "__cluster_metadata";
+
+const LEADER: &str = "leader";
+const VOTER: &str = "voter";
+const OBSERVER: &str = "observer";
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -30,8 +36,9 @@ pub(super) struct Options {
     reporting: Reporting,
 }
 
+/// The members of the metadata quorum, as its leader knows them.
 #[derive(Debug, Serialize)]
-struct Status {
+pub(super) struct Quorum {
     leader: Option<i32>,
     term: i32,
     high_watermark: i64,
@@ -53,28 +60,59 @@ struct Member {
 
 pub(super) async fn run(command: Command) -> Result<()> {
     let Command::Status(Options { reporting }) = command;
+    let quorum = ask(&mut reporting.connect.client()).await?;
+    print(&quorum, reporting.format())
+}
+
+/// Asks for the quorum; whichever broker is asked, its leader answers.
+pub(super) async fn ask(client: &mut Client) -> Result<Quorum> {
     let request = DescribeQuorumRequest {
         topics: vec![RequestedTopicData {
             topic_name: METADATA_TOPIC.into(),
             partitions: vec![RequestedPartitionData::default()],
         }],
     };
-    let answer = reporting.connect.client().call_any(&request).await?;
+    let answer = client.call_any(&request).await?;
     let quorum = answer.decode()?;
+    if quorum.error_code == ErrorCode::NotLeaderOrFollower {
+        bail!(
+            "the metadata quorum has no leader now: more than half of its voters must run and reach each other; \
+             `ottla cluster status` shows who does"
+        );
+    }
     answer.check(quorum.error_code)?;
     let partitions = quorum.topics.first().map(|topic| &topic.partitions);
     let Some(partition) = partitions.and_then(|partitions| partitions.first()) else {
         bail!("the broker says nothing of the metadata quorum");
     };
     answer.check(partition.error_code)?;
-    print(&Status::of(&quorum, partition), reporting.output)
+    Ok(Quorum::of(&quorum, partition))
 }
 
-impl Status {
+impl Quorum {
+    pub(super) fn leader(&self) -> Option<i32> {
+        self.leader
+    }
+
+    pub(super) fn term(&self) -> i32 {
+        self.term
+    }
+
+    pub(super) fn voters(&self) -> Vec<i32> {
+        let voters = self.members.iter().filter(|one| one.role != OBSERVER);
+        voters.map(|one| one.id).collect()
+    }
+
+    /// How far the slowest voter is behind, as far as the leader has heard of them.
+    pub(super) fn lag_max(&self) -> Option<i64> {
+        let voters = self.members.iter().filter(|one| one.role != OBSERVER);
+        voters.filter_map(|one| one.lag).max()
+    }
+
     fn of(quorum: &DescribeQuorumResponse<'_>, partition: &PartitionData<'_>) -> Self {
         let leader = Some(partition.leader_id).filter(|id| *id >= 0);
-        let voters = partition.current_voters.iter().map(|one| (one, "voter"));
-        let observers = partition.observers.iter().map(|one| (one, "observer"));
+        let voters = partition.current_voters.iter().map(|one| (one, VOTER));
+        let observers = partition.observers.iter().map(|one| (one, OBSERVER));
         let end = partition
             .current_voters
             .iter()
@@ -82,7 +120,7 @@ impl Status {
             .map(|one| one.log_end_offset);
         let members = voters.chain(observers).map(|(one, role)| {
             let role = if Some(one.replica_id) == leader {
-                "leader"
+                LEADER
             } else {
                 role
             };
@@ -128,7 +166,7 @@ fn address_of(quorum: &DescribeQuorumResponse<'_>, id: i32) -> Option<String> {
     Some(format!("{}:{}", listener.host, listener.port))
 }
 
-impl Report for Status {
+impl Report for Quorum {
     fn write_table(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut quorum = Table::new(&["LEADER", "TERM", "HIGH-WATERMARK"]);
         quorum.row([&optional(self.leader), &self.term, &self.high_watermark]);
@@ -157,5 +195,52 @@ impl Report for Status {
             ]);
         }
         members.write(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Quorum {
+        pub(in crate::cli) fn led_by(leader: Option<i32>) -> Self {
+            Self {
+                leader,
+                term: 1,
+                high_watermark: 0,
+                members: Vec::new(),
+            }
+        }
+    }
+
+    fn state(id: i32, end: i64) -> ReplicaState {
+        ReplicaState {
+            replica_id: id,
+            log_end_offset: end,
+            ..ReplicaState::default()
+        }
+    }
+
+    #[test]
+    fn lags_are_counted_from_the_leaders_end_and_observers_hold_nobody_up() {
+        let partition = PartitionData {
+            leader_id: 2,
+            current_voters: vec![state(1, 7), state(2, 9), state(3, -1)],
+            observers: vec![state(4, 0)],
+            ..PartitionData::default()
+        };
+        let quorum = Quorum::of(&DescribeQuorumResponse::default(), &partition);
+        let members = quorum.members.iter().map(|one| (one.role, one.lag));
+        let expected = [
+            (VOTER, Some(2)),
+            (LEADER, Some(0)),
+            (VOTER, None),
+            (OBSERVER, Some(9)),
+        ];
+        assert_eq!(members.collect::<Vec<_>>(), expected);
+        assert_eq!(
+            (quorum.voters(), quorum.lag_max()),
+            (vec![1, 2, 3], Some(2))
+        );
     }
 }

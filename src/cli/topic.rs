@@ -4,8 +4,10 @@ mod alter;
 mod create;
 mod delete;
 mod describe;
+mod eligible;
 mod list;
 mod offsets;
+mod settings;
 
 use std::io::{self, Write};
 
@@ -15,6 +17,7 @@ use serde::Serialize;
 use crate::wire::error_code::ErrorCode;
 
 pub(super) use self::describe::topic_id;
+pub(super) use self::settings::{MIN_INSYNC_REPLICAS, min_insync_replicas, settings};
 use super::output::{OutputFormat, Report, Table, print};
 
 #[derive(Debug, clap::Subcommand)]

@@ -8,5 +8,6 @@
 
 mod alone;
 mod bad_broker;
+mod cluster;
 mod run;
 mod whole;

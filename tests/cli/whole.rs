@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::run::{Done, OTTLA, ottla_with};
 
 /// A node and its address, for commands.
-struct Lab {
+pub(crate) struct Lab {
     node: Option<NodeProcess>,
     address: SocketAddr,
     directory: TempDir,
 }
 
 impl Lab {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let node = NodeCommand::node(OTTLA, &directory.path().join("data"))
             .start()
@@ -46,30 +46,30 @@ impl Lab {
         self.node = Some(command.start().unwrap());
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         let status = self.node.take().unwrap().stop().unwrap();
         assert!(status.success(), "stopped with {status}");
     }
 
-    fn try_run(&self, line: &str, input: &str) -> Done {
+    pub(crate) fn try_run(&self, line: &str, input: &str) -> Done {
         let address = self.address.to_string();
         let words = line.split(' ').chain(["-b", &address]);
         ottla_with(&words.collect::<Vec<_>>(), input.as_bytes())
     }
 
     #[track_caller]
-    fn run(&self, line: &str, input: &str) -> String {
+    pub(crate) fn run(&self, line: &str, input: &str) -> String {
         let done = self.try_run(line, input);
         assert_eq!(done.code(), 0, "{line}: {}", done.stderr());
         done.stdout()
     }
 
     #[track_caller]
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.run(&format!("{line} --output json"), "")).unwrap()
     }
 
-    fn spawn(&self, line: &str) -> Child {
+    pub(crate) fn spawn(&self, line: &str) -> Child {
         Command::new(OTTLA)
             .args(line.split(' '))
             .args(["-b", &self.address.to_string()])
@@ -81,7 +81,7 @@ impl Lab {
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     kill_process(pid.unwrap(), signal).unwrap();
 }

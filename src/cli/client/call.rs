@@ -14,6 +14,9 @@ use crate::wire::messages::delete_topics::{DeleteTopicsRequest, DeleteTopicsResp
 use crate::wire::messages::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
 use crate::wire::messages::describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
+use crate::wire::messages::describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+};
 use crate::wire::messages::fetch::{FetchRequest, FetchResponse};
 use crate::wire::messages::incremental_alter_configs::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
@@ -71,6 +74,7 @@ calls! {
     DescribeConfigs DescribeConfigsRequest<'_> => DescribeConfigsResponse<'a>,
     IncrementalAlterConfigs IncrementalAlterConfigsRequest<'_> => IncrementalAlterConfigsResponse<'a>,
     DescribeQuorum DescribeQuorumRequest<'_> => DescribeQuorumResponse<'a>,
+    DescribeTopicPartitions DescribeTopicPartitionsRequest<'_> => DescribeTopicPartitionsResponse<'a>,
     DescribeCluster DescribeClusterRequest => DescribeClusterResponse<'a>,
 }
 

@@ -62,6 +62,18 @@ impl Metadata {
         }
     }
 
+    /// The partitions of all topics.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        let topics = self.topics.values();
+        topics.flat_map(|topic| topic.partitions.values())
+    }
+
+    /// Whether a partition has a leader that is alive.
+    pub(crate) fn is_available(&self, partition: &Partition) -> bool {
+        let leader = partition.leader;
+        leader.is_some_and(|leader| self.brokers.contains_key(&leader))
+    }
+
     /// The topic with this name, or why there is none.
     pub(crate) fn existing(&self, name: &str) -> Result<&Topic, ClientError> {
         let code = match self.topics.get(name) {
@@ -107,5 +119,10 @@ impl Partition {
 
     pub(crate) fn is_under_replicated(&self) -> bool {
         self.isr.len() < self.replicas.len()
+    }
+
+    /// Kafka's meaning: also a partition that has no leader to say so.
+    pub(crate) fn is_under_min_isr(&self, min_isr: Option<usize>) -> bool {
+        self.leader.is_none() || min_isr.is_some_and(|min_isr| self.isr.len() < min_isr)
     }
 }

@@ -11,7 +11,7 @@ use crate::wire::messages::incremental_alter_configs::{
 };
 
 use super::Outcomes;
-use super::describe::TOPIC_RESOURCE;
+use super::settings::TOPIC_RESOURCE;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Options {
@@ -62,7 +62,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
     if let Some(count) = options.partitions {
         grow(&mut client, &options, count, &mut outcomes).await?;
     }
-    outcomes.finish(options.reporting.output, "changed")
+    outcomes.finish(options.reporting.format(), "changed")
 }
 
 impl Options {

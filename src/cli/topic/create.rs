@@ -67,5 +67,5 @@ pub(super) async fn run(options: Options) -> Result<()> {
             code => outcomes.failed(topic.name.as_ref(), code, topic.error_message.as_deref()),
         }
     }
-    outcomes.finish(options.reporting.output, "created")
+    outcomes.finish(options.reporting.format(), "created")
 }

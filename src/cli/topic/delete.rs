@@ -52,7 +52,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
             code => outcomes.failed(name, code, topic.error_message.as_deref()),
         }
     }
-    outcomes.finish(options.reporting.output, "deleted")
+    outcomes.finish(options.reporting.format(), "deleted")
 }
 
 fn by_name(name: &str) -> DeleteTopicState<'_> {

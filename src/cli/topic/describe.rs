@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
+use super::eligible::{Eligible, EligibleLeaders, eligible_leaders};
+use super::settings::{Setting, min_insync_replicas, settings};
 use crate::cli::Reporting;
 use crate::cli::client::{At, Client, Isolation, Metadata, Partition, Topics};
 use crate::cli::output::{Report, Table, joined, optional, print};
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
-use crate::wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
-
-/// Kafka's code of the resource type "topic".
-pub(super) const TOPIC_RESOURCE: i8 = 2;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Options {
@@ -56,7 +54,10 @@ struct Filters {
     /// Only partitions with replicas missing from the ISR
     #[arg(long, alias = "under-replicated-partitions")]
     under_replicated: bool,
-    /// Only partitions without a leader
+    /// Only partitions without a leader, or whose ISR is smaller than min.insync.replicas
+    #[arg(long, alias = "under-min-isr-partitions")]
+    under_min_isr: bool,
+    /// Only partitions whose leader is missing or not alive
     #[arg(long, alias = "unavailable-partitions")]
     unavailable: bool,
 }
@@ -73,19 +74,15 @@ struct TopicDescription {
 }
 
 #[derive(Debug, Serialize)]
-struct Setting {
-    key: String,
-    value: Option<String>,
-    source: &'static str,
-}
-
-#[derive(Debug, Serialize)]
 struct PartitionDescription {
     partition: i32,
     leader: Option<i32>,
     leader_epoch: i32,
     replicas: Vec<i32>,
     isr: Vec<i32>,
+    /// Replicas out of the ISR that hold everything committed; null where the broker can't say.
+    elr: Option<Vec<i32>>,
+    last_known_elr: Option<Vec<i32>>,
     offline: Vec<i32>,
     log_start_offset: Option<i64>,
     high_watermark: Option<i64>,
@@ -109,17 +106,21 @@ pub(super) async fn run(options: Options) -> Result<()> {
     for name in &names {
         metadata.existing(name)?;
     }
-    let mut settings = configs(&mut client, &names).await?;
-    let ends = ends(&mut client, &names, &metadata).await;
+    let mut settings = settings(&mut client, &names, None).await?;
+    let known = Known {
+        eligible: eligible_leaders(&mut client, &names).await?,
+        ends: ends(&mut client, &names, &metadata).await,
+        metadata,
+    };
     let topics = names.into_iter().filter_map(|name| {
         let configs = settings.remove(&name).unwrap_or_default();
-        describe(&options, &metadata, name, configs, &ends)
+        known.describe(&options, name, configs)
     });
     let description = Description {
         topics: topics.collect(),
         sections: options.sections(),
     };
-    print(&description, options.reporting.output)
+    print(&description, options.reporting.format())
 }
 
 impl Options {
@@ -142,41 +143,74 @@ impl Options {
 
 impl Filters {
     fn are_off(self) -> bool {
-        !self.under_replicated && !self.unavailable
+        !(self.under_replicated || self.under_min_isr || self.unavailable)
     }
 
-    fn want(self, partition: &Partition) -> bool {
+    fn want(self, partition: &Partition, min_isr: Option<usize>, metadata: &Metadata) -> bool {
         self.are_off()
             || (self.under_replicated && partition.is_under_replicated())
-            || (self.unavailable && partition.leader.is_none())
+            || (self.under_min_isr && partition.is_under_min_isr(min_isr))
+            || (self.unavailable && !metadata.is_available(partition))
     }
 }
 
 /// Log start and high watermark of a partition.
 type Ends = BTreeMap<(String, i32), (Option<i64>, Option<i64>)>;
 
-fn describe(
-    options: &Options,
-    metadata: &Metadata,
-    name: String,
-    configs: Vec<Setting>,
-    ends: &Ends,
-) -> Option<TopicDescription> {
-    let topic = metadata.topics.get(&name)?;
-    let factors = topic.partitions.values().map(|one| one.replicas.len());
-    let wanted = topic
-        .partitions
-        .iter()
-        .filter(|(_, one)| options.filters.want(one));
-    let partitions = wanted.map(|(&partition, one)| {
-        let ends = ends.get(&(name.clone(), partition)).copied();
-        let (log_start_offset, high_watermark) = ends.unwrap_or_default();
+/// What the brokers say of partitions, from three of their APIs.
+struct Known {
+    metadata: Metadata,
+    eligible: EligibleLeaders,
+    ends: Ends,
+}
+
+impl Known {
+    /// `None` for a topic of which the filters want nothing.
+    fn describe(
+        &self,
+        options: &Options,
+        name: String,
+        configs: Vec<Setting>,
+    ) -> Option<TopicDescription> {
+        let topic = self.metadata.topics.get(&name)?;
+        let factors = topic.partitions.values().map(|one| one.replicas.len());
+        let min_isr = min_insync_replicas(&configs);
+        let wanted = topic
+            .partitions
+            .iter()
+            .filter(|(_, one)| options.filters.want(one, min_isr, &self.metadata));
+        let partitions: Vec<_> = wanted
+            .map(|(&index, one)| self.partition(&name, index, one))
+            .collect();
+        if partitions.is_empty() && !options.filters.are_off() {
+            return None;
+        }
+        Some(TopicDescription {
+            id: topic_id(topic.id),
+            internal: topic.is_internal,
+            partition_count: topic.partitions.len(),
+            replication_factor: factors.max().unwrap_or_default(),
+            configs,
+            partitions,
+            name,
+        })
+    }
+
+    fn partition(&self, topic: &str, index: i32, one: &Partition) -> PartitionDescription {
+        let key = (topic.to_owned(), index);
+        let (log_start_offset, high_watermark) = self.ends.get(&key).copied().unwrap_or_default();
+        let Eligible {
+            elr,
+            last_known_elr,
+        } = self.eligible.get(&key).cloned().unwrap_or_default();
         PartitionDescription {
-            partition,
+            partition: index,
             leader: one.leader,
             leader_epoch: one.leader_epoch,
             replicas: one.replicas.clone(),
             isr: one.isr.clone(),
+            elr,
+            last_known_elr,
             offline: one.offline.clone(),
             log_start_offset,
             high_watermark,
@@ -184,57 +218,6 @@ fn describe(
                 .filter(|code| code.is_error())
                 .map(ErrorCode::name),
         }
-    });
-    let partitions = partitions.collect();
-    Some(TopicDescription {
-        id: topic_id(topic.id),
-        internal: topic.is_internal,
-        partition_count: topic.partitions.len(),
-        replication_factor: factors.max().unwrap_or_default(),
-        configs,
-        partitions,
-        name,
-    })
-}
-
-async fn configs(client: &mut Client, names: &[String]) -> Result<BTreeMap<String, Vec<Setting>>> {
-    let resource = |name: &'_ String| DescribeConfigsResource {
-        resource_type: TOPIC_RESOURCE,
-        resource_name: name.clone().into(),
-        configuration_keys: None,
-    };
-    let request = DescribeConfigsRequest {
-        resources: names.iter().map(resource).collect(),
-        ..DescribeConfigsRequest::default()
-    };
-    let answer = client.call_any(&request).await?;
-    let mut settings = BTreeMap::new();
-    for topic in answer.decode()?.results {
-        if topic.error_code.is_error() {
-            let message = topic.error_message.as_deref();
-            let message = message.unwrap_or_else(|| topic.error_code.message());
-            bail!("settings of {}: {message}", topic.resource_name);
-        }
-        let of_topic = topic.configs.iter().map(|config| Setting {
-            key: config.name.to_string(),
-            value: config.value.as_ref().map(ToString::to_string),
-            source: source(config.config_source),
-        });
-        settings.insert(topic.resource_name.to_string(), of_topic.collect());
-    }
-    Ok(settings)
-}
-
-/// Kafka's names of where a setting comes from.
-fn source(code: i8) -> &'static str {
-    match code {
-        1 => "DYNAMIC_TOPIC_CONFIG",
-        2 => "DYNAMIC_BROKER_CONFIG",
-        3 => "DYNAMIC_DEFAULT_BROKER_CONFIG",
-        4 => "STATIC_BROKER_CONFIG",
-        5 => "DEFAULT_CONFIG",
-        6 => "DYNAMIC_BROKER_LOGGER_CONFIG",
-        _ => "UNKNOWN",
     }
 }
 
@@ -335,8 +318,8 @@ impl TopicDescription {
     fn write_configs(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut table = Table::new(&["KEY", "VALUE", "SOURCE"]);
         for setting in &self.configs {
-            let value = optional(setting.value.as_ref());
-            table.row([&setting.key, &value, &setting.source]);
+            let value = optional(setting.value());
+            table.row([&setting.key(), &value, &setting.source()]);
         }
         table.write(out)
     }
@@ -349,6 +332,8 @@ impl TopicDescription {
             "EPOCH",
             "REPLICAS",
             "ISR",
+            "ELR",
+            "LAST-KNOWN-ELR",
             "OFFLINE",
             "LOG-START",
             "HIGH-WATERMARK",
@@ -361,6 +346,8 @@ impl TopicDescription {
                 &one.leader_epoch,
                 &joined(&one.replicas),
                 &joined(&one.isr),
+                &joined(one.elr.as_deref().unwrap_or_default()),
+                &joined(one.last_known_elr.as_deref().unwrap_or_default()),
                 &joined(&one.offline),
                 &optional(one.log_start_offset),
                 &optional(one.high_watermark),

@@ -71,5 +71,5 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let topics = wanted
         .map(|(name, topic)| Listed::of(name, &topic))
         .collect();
-    print(&List { topics }, options.reporting.output)
+    print(&List { topics }, options.reporting.format())
 }

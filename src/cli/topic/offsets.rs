@@ -105,7 +105,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
             error: outcome.err().map(ErrorCode::name),
         });
     }
-    print(&report, options.reporting.output)?;
+    print(&report, options.reporting.format())?;
     let all = report.partitions.len();
     let failed = report.partitions.iter().filter(|one| one.error.is_some());
     match failed.count() {
