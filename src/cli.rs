@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod completions;
 mod consume;
+mod dev;
 mod log;
 mod node;
 mod output;
@@ -50,6 +51,8 @@ enum Command {
     /// Run a node
     #[command(subcommand)]
     Node(node::Command),
+    /// Run a cluster on this machine, to try things with
+    Dev(dev::Options),
     /// Create, list, describe, change and delete topics
     #[command(subcommand)]
     Topic(topic::Command),
@@ -126,6 +129,7 @@ impl Reporting {
 pub fn run(arguments: impl IntoIterator<Item = OsString>, disks: &Disks) -> ExitCode {
     let outcome = match Cli::parse_from(arguments).command {
         Command::Node(command) => node::run(command, disks),
+        Command::Dev(options) => block_on(dev::run(options)),
         Command::Topic(command) => block_on(topic::run(command)),
         Command::Produce(options) => block_on(produce::run(options)),
         Command::Consume(options) => block_on(consume::run(options)),

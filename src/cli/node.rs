@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use crate::config::{NodeConfig, Sources};
 use crate::node::{Disks, Ending, Node, StartError};
@@ -44,10 +45,16 @@ pub(super) struct Start {
     /// A server.properties, or a .toml file
     #[arg(long, value_name = "FILE")]
     config_file: Option<PathBuf>,
+    /// End when this process, which must be the one that started the node, has ended
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<i32>,
 }
 
 pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
     let Command::Start(start) = command;
+    if let Some(parent) = start.parent {
+        end_with(parent)?;
+    }
     let file = start.config_file.clone();
     let config = NodeConfig::load(&Sources::with_process_env(start.settings()?, file))?;
     telemetry::start()?;
@@ -70,6 +77,16 @@ pub(super) fn run(command: Command, disks: &Disks) -> Result<()> {
             bail!("the node had to end: {reason}")
         }
     }
+}
+
+/// Has the kernel ask this process to end when its parent has.
+fn end_with(parent: i32) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::TERM))?;
+    // A parent that ended before the kernel was told would never be missed.
+    if getppid().map(Pid::as_raw_pid) != Some(parent) {
+        bail!("process {parent}, which started this node, has ended");
+    }
+    Ok(())
 }
 
 /// The line that says that the node serves; whoever started it waits for it.

@@ -9,5 +9,6 @@
 mod alone;
 mod bad_broker;
 mod cluster;
+mod dev;
 mod run;
 mod whole;
