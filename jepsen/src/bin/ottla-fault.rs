@@ -78,7 +78,7 @@ struct W1Arguments {
     #[arg(long, default_value_t = 8)]
     partitions: u32,
     /// Client threads
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 100)]
     workers: u64,
     /// How links are cut: namespaces (root), proxies, or plain for no cuts [default: what is needed and allowed]
     #[arg(long)]

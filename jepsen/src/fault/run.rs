@@ -32,6 +32,8 @@ const DRAIN_WITHIN: Duration = Duration::from_mins(1);
 const READER_COUNT: u64 = 2;
 /// How often it is looked whether the cluster is whole.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The cluster is whole if it seems so for this long: a node that lags behind tells of replicas that were in sync.
+const WHOLE_FOR: Duration = Duration::from_secs(1);
 /// A silent broker is replaced after this, unless the run's settings say otherwise; the default would take a fifth
 /// of a minute's run.
 const SESSION: Duration = Duration::from_secs(3);
@@ -129,6 +131,7 @@ async fn carry_out(options: &Options) -> Result<Report> {
     }
 
     let cluster = Rc::new(RefCell::new(cluster));
+    shared.view.borrow_mut().forget_changes();
     let began = clock::uptime();
     let until = began + Duration::from_secs(options.seconds);
     let faults = work(options, &shared, &cluster, until, &mut rng).await?;
@@ -279,13 +282,22 @@ async fn read_everything(options: &Options, shared: &Rc<Shared>, rng: &mut Rng) 
 /// How long it took until every partition had a leader and all replicas in sync.
 async fn become_whole(shared: &Shared, replication: usize, within: Duration) -> Option<Duration> {
     let began = clock::uptime();
-    while !shared.view.borrow().is_whole(replication) {
-        if clock::uptime().saturating_sub(began) > within {
+    let mut since = None;
+    loop {
+        let now = clock::uptime();
+        if shared.view.borrow().is_whole(replication) {
+            let since = *since.get_or_insert(now);
+            if now.saturating_sub(since) >= WHOLE_FOR {
+                return Some(since.saturating_sub(began));
+            }
+        } else {
+            since = None;
+        }
+        if now.saturating_sub(began) > within {
             return None;
         }
         sleep(LOOK_EVERY).await;
     }
-    Some(clock::uptime().saturating_sub(began))
 }
 
 /// Gives turns at a steady rate. Turns that nobody took in time are not made up for.

@@ -71,6 +71,12 @@ impl View {
         }
     }
 
+    /// Counts changes from now on.
+    pub(super) fn forget_changes(&mut self) {
+        self.leader_changes = 0;
+        self.epoch_rises = 0;
+    }
+
     /// A key's partition.
     pub(super) fn partition(&self, key: Key) -> Option<&Partition> {
         self.partitions.get(usize::try_from(key.0).ok()?)
