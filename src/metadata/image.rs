@@ -100,11 +100,12 @@ impl MetadataImage {
         self.configs.find(ConfigResource::Cluster)
     }
 
-    /// A number that is equal for equal images and, in practice, for no others (M1).
+    /// A number that is equal for equal content of one version and, in practice, for no other (M1).
+    /// Rejections are left out: they come between two versions, so of two nodes that are at one version
+    /// one may have seen more of them.
     pub fn digest(&self) -> u64 {
         let mut digest = Digest::new(0);
         digest.number(self.version.0);
-        digest.number(self.rejected);
         digest.number(self.next_broker_epoch.get().cast_unsigned());
         digest.number(self.next_producer_id.cast_unsigned());
         for (name, level) in &self.features {
