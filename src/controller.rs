@@ -14,7 +14,6 @@ pub mod handle;
 pub mod machine;
 mod probe;
 mod sessions;
-mod start;
 
 pub use command::{Command, Outcome};
 pub use decide::Settings;
@@ -23,4 +22,3 @@ pub use handle::{ControllerError, ControllerHandle, queues};
 pub use machine::MetadataMachine;
 pub use probe::{Prober, TcpProber};
 pub use sessions::Sessions;
-pub use start::{JoinError, let_in, register};

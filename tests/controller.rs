@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla::config::{NodeConfig, Sources};
-use ottla::controller::command::{CreateTopics, DeleteTopics, RegisterBroker, TopicRef};
+use ottla::controller::command::{
+    BrokerState, ChangeBroker, CreateTopics, DeleteTopics, RegisterBroker, TopicRef,
+};
 use ottla::controller::{
-    ControllerHandle, Driver, MetadataMachine, RaftQuorum, Settings, let_in, queues, register,
+    ControllerError, ControllerHandle, Driver, MetadataMachine, RaftQuorum, Settings, queues,
 };
 use ottla::metadata::image::FeatureRange;
 use ottla::metadata::{BrokerEpoch, BrokerId, Incarnation, MetadataImage, Publisher};
@@ -79,8 +81,19 @@ async fn start(dir: &Path, incarnation: u8, previous_epoch: Option<BrokerEpoch>)
         ))],
         feature: FeatureRange { min: 1, max: 1 },
     };
-    let epoch = register(&controller, &command).await.unwrap();
-    let_in(&controller, own_id(), epoch).await.unwrap();
+    let epoch = loop {
+        // Until the quorum has elected its only member.
+        match controller.register_broker(command.clone()).await {
+            Err(ControllerError::NotController { .. }) => tokio::task::yield_now().await,
+            outcome => break outcome.unwrap().unwrap(),
+        }
+    };
+    let let_in = ChangeBroker {
+        broker: own_id(),
+        epoch,
+        to: BrokerState::Unfenced,
+    };
+    controller.change_broker(let_in).await.unwrap().unwrap();
     Node {
         raft,
         publisher,

@@ -23,7 +23,7 @@ use crate::broker::{Broker, apply};
 use crate::config::{NodeConfig, Sources};
 use crate::controller::command::{BrokerState, ChangeBroker};
 use crate::controller::driver::fake;
-use crate::controller::{QuorumView, Settings, let_in, register};
+use crate::controller::{QuorumView, Settings};
 use crate::metadata::{BrokerId, Publisher};
 use crate::replica::replicas::Outbound;
 use crate::replica::{ReplicaMap, Replicas};
@@ -85,8 +85,7 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         let publisher = Publisher::default();
         let (controller, fake, _driver) = fake::spawn(publisher.clone(), Settings::new(&config));
         let registration = crate::controller::decide::tests::registration(1);
-        let epoch = register(&controller, &registration).await.unwrap();
-        let_in(&controller, id(1), epoch).await.unwrap();
+        fake::join(&controller, registration).await;
         let admin = Admin::new(CLUSTER_ID.into(), controller, Arc::new(FixedQuorum));
         let map = Arc::new(ReplicaMap::default());
         let disk = SimDisk::new();

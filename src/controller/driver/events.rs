@@ -93,7 +93,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         }
         let image = self.publisher.image();
         let expired = self.watch.sessions.take_expired(clock::mono(), &image);
-        if let Some((broker, epoch)) = expired.filter(|(broker, _)| *broker != self.node) {
+        if let Some((broker, epoch)) = expired {
             tracing::info!(%broker, %epoch, "a broker was silent for a session and is fenced");
             self.fence(broker, epoch);
         }

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::{Driver, Leader, Quorum, QuorumError};
+use crate::controller::command::{BrokerState, ChangeBroker, RegisterBroker};
+use crate::controller::decide::tests::SESSION_TIMEOUT;
 use crate::controller::machine::MachineError;
 use crate::controller::{ControllerHandle, MetadataMachine, Prober, Settings, queues};
 use crate::metadata::record::{EndpointRecord, Entry};
-use crate::metadata::{BrokerId, Publisher};
+use crate::metadata::{BrokerEpoch, BrokerId, Publisher};
 
 /// The quorum and what a test does to it.
 pub(crate) struct Fake {
@@ -100,6 +102,12 @@ pub(crate) fn spawn(
     publisher: Publisher,
     settings: Settings,
 ) -> (ControllerHandle, Rc<Fake>, JoinHandle<()>) {
+    // Nobody sends heartbeats here.
+    let session_timeout = SESSION_TIMEOUT;
+    let settings = Settings {
+        session_timeout,
+        ..settings
+    };
     spawn_among(publisher, settings, Doors::default())
 }
 
@@ -130,4 +138,18 @@ pub(crate) fn spawn_among(
     let (controller, requests) = queues();
     let driver = Driver::with_prober(node, settings, quorum, publisher, requests, doors);
     (controller, fake, tokio::task::spawn_local(driver.run()))
+}
+
+/// Registers a broker and lets it in.
+pub(crate) async fn join(
+    controller: &ControllerHandle,
+    registration: RegisterBroker,
+) -> BrokerEpoch {
+    let broker = registration.broker;
+    let epoch = controller.register_broker(registration).await;
+    let epoch = epoch.unwrap().unwrap();
+    let to = BrokerState::Unfenced;
+    let change = ChangeBroker { broker, epoch, to };
+    controller.change_broker(change).await.unwrap().unwrap();
+    epoch
 }

@@ -6,11 +6,11 @@ use tokio::task::LocalSet;
 
 use super::fake::{Doors, Fake};
 use super::*;
+use crate::controller::ControllerHandle;
 use crate::controller::command::{
     BrokerState, ChangeBroker, Command, CreateTopicError, CreateTopics, Outcome,
 };
 use crate::controller::decide::tests::{broker, registration, settings};
-use crate::controller::{ControllerHandle, let_in, register};
 
 mod watch;
 
@@ -49,8 +49,7 @@ fn with_settings<F: Future<Output = ()>>(settings: Settings, test: impl FnOnce(W
 }
 
 async fn join(world: &World) {
-    let epoch = register(&world.controller, &registration(1)).await.unwrap();
-    let_in(&world.controller, broker(1), epoch).await.unwrap();
+    fake::join(&world.controller, registration(1)).await;
 }
 
 #[test]

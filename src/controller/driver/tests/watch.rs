@@ -13,11 +13,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 impl World {
     async fn let_in(&self, id: u8) -> BrokerEpoch {
-        let epoch = register(&self.controller, &registration(id)).await.unwrap();
-        let_in(&self.controller, broker(i32::from(id)), epoch)
-            .await
-            .unwrap();
-        epoch
+        fake::join(&self.controller, registration(id)).await
     }
 
     fn is_fenced(&self, id: i32) -> bool {
