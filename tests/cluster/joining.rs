@@ -32,7 +32,6 @@ fn three_nodes_become_a_cluster_and_agree_on_what_was_asked_of_any() {
 }
 
 #[test]
-#[ignore = "nobody fences a silent broker yet"]
 fn a_node_that_is_killed_is_fenced_replaced_and_let_in_again() {
     let mut lab = Lab::start();
     lab.until_live(&[1, 2, 3]);
