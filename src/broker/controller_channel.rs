@@ -294,7 +294,8 @@ impl Inner {
             let address = None;
             return Some(Target { leader, address });
         }
-        let member = metrics.voters.get(&node).or(metrics.observers.get(&node))?;
+        let voter = metrics.voters.get(&node);
+        let member = voter.or_else(|| metrics.observers.get(&node))?;
         let address = Some(member.address.clone());
         Some(Target { leader, address })
     }

@@ -33,7 +33,7 @@ use crate::wire::messages::broker_registration::{
     BrokerRegistrationRequest, BrokerRegistrationResponse,
 };
 use crate::wire::reader::{DecodeError, Reader};
-use crate::wire::writer::Writer;
+use crate::wire::writer::{Segments, Writer};
 
 /// The controller's side of the calls. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -439,10 +439,7 @@ fn partition_data(
 fn message(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut writer = Writer::new();
     write(&mut writer);
-    let bytes = writer
-        .finish()
-        .ok()
-        .and_then(|written| written.into_bytes());
+    let bytes = writer.finish().ok().and_then(Segments::into_bytes);
     // Nothing here is as long as a frame can be.
     bytes.unwrap_or_default().into()
 }

@@ -89,6 +89,17 @@ pub enum Effect {
     Entered(State),
 }
 
+/// The call to the controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    /// None is out.
+    Idle,
+    /// One is out.
+    Out,
+    /// One is out, and the next follows at once.
+    Chased,
+}
+
 /// The life of one broker process.
 #[derive(Debug)]
 pub struct Life {
@@ -96,8 +107,7 @@ pub struct Life {
     interval: Duration,
     is_registered: bool,
     is_ready: bool,
-    is_in_flight: bool,
-    is_urgent: bool,
+    call: Call,
     failures: u32,
     /// When the next call is due.
     next: MonoMillis,
@@ -115,8 +125,7 @@ impl Life {
             interval,
             is_registered: false,
             is_ready: false,
-            is_in_flight: false,
-            is_urgent: false,
+            call: Call::Idle,
             failures: 0,
             next: now,
             give_up: None,
@@ -134,7 +143,7 @@ impl Life {
         if self.state == State::ShuttingDown {
             return None;
         }
-        let call = (!self.is_in_flight).then_some(self.next);
+        let call = (self.call == Call::Idle).then_some(self.next);
         let patience = self.give_up.map(|at| at.min(self.silent_at()));
         call.into_iter().chain(patience).min()
     }
@@ -149,8 +158,14 @@ impl Life {
                 self.next = now;
             }
             Event::Beaten(standing) => {
-                self.answered(now);
-                self.beaten(now, standing, effects);
+                let is_urgent = self.answered(now);
+                self.beaten(standing, effects);
+                let pause = if is_urgent {
+                    Duration::ZERO
+                } else {
+                    self.pause(standing)
+                };
+                self.next = now.saturating_add(pause);
             }
             Event::Stale => {
                 self.answered(now);
@@ -168,13 +183,14 @@ impl Life {
         self.act(now, effects);
     }
 
-    fn answered(&mut self, now: MonoMillis) {
-        self.is_in_flight = false;
+    /// Returns whether the next call was waited for.
+    fn answered(&mut self, now: MonoMillis) -> bool {
         self.failures = 0;
         self.heard = now;
+        std::mem::replace(&mut self.call, Call::Idle) == Call::Chased
     }
 
-    fn beaten(&mut self, now: MonoMillis, standing: Standing, effects: &mut Vec<Effect>) {
+    fn beaten(&mut self, standing: Standing, effects: &mut Vec<Effect>) {
         if self.state == State::Starting && standing.is_caught_up {
             self.enter(State::Recovery, effects);
         }
@@ -185,23 +201,21 @@ impl Life {
         if self.state == State::PendingControlledShutdown && standing.should_shut_down {
             self.enter(State::ShuttingDown, effects);
         }
+    }
+
+    /// Between this answer and the next heartbeat, if nothing is urgent.
+    fn pause(&self, standing: Standing) -> Duration {
         let waits = match self.state {
             State::Starting | State::PendingControlledShutdown => true,
             // A broker that could serve is let in at once, also after its session was lost.
             State::Recovery | State::Running => self.is_ready && standing.is_fenced,
             State::ShuttingDown => false,
         };
-        let pause = if waits { SOON } else { self.interval };
-        let is_urgent = std::mem::take(&mut self.is_urgent);
-        self.next = if is_urgent {
-            now
-        } else {
-            now.saturating_add(pause)
-        };
+        if waits { SOON } else { self.interval }
     }
 
     fn failed(&mut self, now: MonoMillis) {
-        self.is_in_flight = false;
+        self.call = Call::Idle;
         let factor = 1_u32.checked_shl(self.failures.min(16)).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         let pause = BACKOFF_MIN.saturating_mul(factor).min(BACKOFF_MAX);
@@ -210,8 +224,8 @@ impl Life {
 
     /// The next call goes out as soon as it can, unless the last one failed.
     fn hurry(&mut self, now: MonoMillis) {
-        if self.is_in_flight {
-            self.is_urgent = true;
+        if self.call != Call::Idle {
+            self.call = Call::Chased;
         } else if self.failures == 0 {
             self.next = now;
         }
@@ -242,11 +256,10 @@ impl Life {
         if self.state == State::PendingControlledShutdown && is_over {
             self.enter(State::ShuttingDown, effects);
         }
-        if self.state == State::ShuttingDown || self.is_in_flight || now < self.next {
+        if self.state == State::ShuttingDown || self.call != Call::Idle || now < self.next {
             return;
         }
-        self.is_in_flight = true;
-        self.is_urgent = false;
+        self.call = Call::Out;
         effects.push(if self.is_registered {
             Effect::Beat {
                 wants_fence: !self.is_ready,

@@ -29,6 +29,11 @@ fn three_nodes_become_a_cluster_and_agree_on_what_was_asked_of_any() {
     }
     // A refusal comes back as well as it would from the controller.
     assert_eq!(lab.create(through, "t"), ErrorCode::TopicAlreadyExists);
+    assert_eq!(lab.create_by_asking(through, "asked-for"), ErrorCode::None);
+    let mut ids: Vec<_> = [1, 2, 3].map(|id| lab.producer_id(id)).into();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "every producer has an id of its own: {ids:?}");
 }
 
 #[test]

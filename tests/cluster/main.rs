@@ -21,6 +21,7 @@ use ottla::clock::mono;
 use ottla::wire::error_code::ErrorCode;
 use ottla::wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
+use ottla::wire::messages::init_producer_id::InitProducerIdRequest;
 use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_jepsen::launch::{NodeCommand, NodeProcess};
 use tempfile::TempDir;
@@ -142,6 +143,31 @@ impl Lab {
         };
         self.connect(through)
             .call(7, &request, |response| response.topics[0].error_code)
+    }
+
+    /// Asks for a topic that is not there, so that it comes into being.
+    fn create_by_asking(&self, through: i32, name: &str) -> ErrorCode {
+        let request = MetadataRequest {
+            topics: Some(vec![MetadataRequestTopic {
+                name: Some(name.into()),
+                ..MetadataRequestTopic::default()
+            }]),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        self.connect(through)
+            .call(12, &request, |response| response.topics[0].error_code)
+    }
+
+    fn producer_id(&self, from: i32) -> i64 {
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            ..InitProducerIdRequest::default()
+        };
+        self.connect(from).call(4, &request, |response| {
+            assert_eq!(response.error_code, ErrorCode::None);
+            response.producer_id
+        })
     }
 
     /// A topic's first partition, as a node shows it; `None` if it does not know the topic.

@@ -122,7 +122,9 @@ impl Driver {
         loop {
             let mut effects = Vec::new();
             self.life.handle(clock::mono(), event, &mut effects);
-            effects.into_iter().for_each(|effect| self.act(effect));
+            for effect in effects {
+                self.act(effect);
+            }
             if self.life.state() == State::ShuttingDown {
                 return;
             }
@@ -270,13 +272,11 @@ async fn beat(channel: ControllerChannel, request: BrokerHeartbeatRequest) -> Ca
 }
 
 fn failed(error: Unanswered, what: &str) -> Called {
-    match error {
-        Unanswered::Diverged => Called::Fatal(error.to_string()),
-        _ => {
-            tracing::info!(what, %error, "the controller did not answer");
-            Called::Event(Event::Failed)
-        }
+    if error == Unanswered::Diverged {
+        return Called::Fatal(error.to_string());
     }
+    tracing::info!(what, %error, "the controller did not answer");
+    Called::Event(Event::Failed)
 }
 
 fn request(registration: &Registration) -> BrokerRegistrationRequest<'_> {
