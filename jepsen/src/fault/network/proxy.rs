@@ -3,7 +3,8 @@
 //!
 //! - A cut link delays bytes in one direction until it is healed, as retransmission would; it never drops any. So a
 //!   connection still opens across a cut, and nothing comes through it.
-//! - Who opened a connection is read from `/proc`; one that no node opened belongs to a client and is never cut.
+//! - Who opened a connection is read from `/proc`; one that no node opened belongs to a client and is never cut. The
+//!   kernel takes 10 ms to list its sockets, so connections that come meanwhile are looked up together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,12 +17,18 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 /// A link by its ends: what the first sends to the second.
 type Link = (i32, i32);
 /// Process ids by node.
 type Processes = Arc<Mutex<BTreeMap<i32, u32>>>;
+/// The other end of a connection, and who wants to know whose it is.
+type Question = (SocketAddr, oneshot::Sender<Option<i32>>);
+
+/// Questions that wait; a connection beyond them waits for its turn to ask.
+const QUESTION_COUNT_MAX: usize = 256;
 
 /// A listener that stands for a node's.
 #[derive(Debug)]
@@ -57,8 +64,10 @@ impl Proxies {
         }
         let thread = thread::spawn(move || {
             runtime.block_on(async {
+                let (ask, questions) = mpsc::channel(QUESTION_COUNT_MAX);
+                tokio::spawn(answer(questions, known));
                 for door in doors {
-                    tokio::spawn(serve(door, cuts.clone(), Arc::clone(&known)));
+                    tokio::spawn(serve(door, cuts.clone(), ask.clone()));
                 }
                 let _ = stopped.await;
             });
@@ -100,24 +109,42 @@ impl Drop for Proxies {
     }
 }
 
-async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, processes: Processes) {
+async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, ask: mpsc::Sender<Question>) {
     let Ok(listener) = TcpListener::from_std(door.listener) else {
         return;
     };
     while let Ok((stream, peer)) = listener.accept().await {
-        let known = processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let opener = opener(peer, &known);
-        let cuts = cuts.clone();
+        let (cuts, ask) = (cuts.clone(), ask.clone());
         let (node, behind) = (door.node, door.behind);
         tokio::spawn(async move {
+            let (answer, answered) = oneshot::channel();
+            let asked = ask.send((peer, answer)).await;
+            let (Ok(()), Ok(opener)) = (asked, answered.await) else {
+                return;
+            };
             // A node that is down refuses; the other side sees its connection end.
             if let Ok(inner) = TcpStream::connect(behind).await {
                 join(stream, inner, opener.map(|opener| (opener, node)), cuts).await;
             }
         });
+    }
+}
+
+/// Looks up all questions that came while the last ones were looked up.
+async fn answer(mut questions: mpsc::Receiver<Question>, processes: Processes) {
+    let mut waiting = Vec::new();
+    while questions.recv_many(&mut waiting, QUESTION_COUNT_MAX).await > 0 {
+        let known = processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Ok(owners) = spawn_blocking(move || Owners::read(&known)).await else {
+            return;
+        };
+        for (peer, answer) in waiting.drain(..) {
+            // Who asked may be gone.
+            let _ = answer.send(owners.of(peer));
+        }
     }
 }
 
@@ -158,22 +185,43 @@ async fn carry(
     }
 }
 
-/// The node whose process holds the other end of a connection.
-fn opener(peer: SocketAddr, processes: &BTreeMap<i32, u32>) -> Option<i32> {
-    let SocketAddr::V4(peer) = peer else {
-        return None;
-    };
-    let sockets = fs::read_to_string("/proc/net/tcp").ok()?;
-    let inode = sockets.lines().find_map(|line| inode_of(line, peer))?;
-    let name = format!("socket:[{inode}]");
-    let holds = |process: u32| {
-        let files = fs::read_dir(format!("/proc/{process}/fd"));
-        let mut files = files.into_iter().flatten().flatten();
-        files.any(|file| fs::read_link(file.path()).is_ok_and(|link| *link == *name))
-    };
-    let mut nodes = processes.iter();
-    let found = nodes.find(|(_, process)| holds(**process))?;
-    Some(*found.0)
+/// Which node holds which socket, at one moment.
+#[derive(Debug)]
+struct Owners {
+    /// The kernel's table of sockets.
+    table: String,
+    by_inode: BTreeMap<String, i32>,
+}
+
+impl Owners {
+    fn read(processes: &BTreeMap<i32, u32>) -> Self {
+        let mut by_inode = BTreeMap::new();
+        for (node, process) in processes {
+            // A process that is gone holds nothing.
+            let files = fs::read_dir(format!("/proc/{process}/fd"));
+            for file in files.into_iter().flatten().flatten() {
+                let name = fs::read_link(file.path()).unwrap_or_default();
+                let name = name.to_string_lossy();
+                let inode = name.strip_prefix("socket:[");
+                if let Some(inode) = inode.and_then(|inode| inode.strip_suffix(']')) {
+                    by_inode.insert(inode.to_owned(), *node);
+                }
+            }
+        }
+        Self {
+            table: fs::read_to_string("/proc/net/tcp").unwrap_or_default(),
+            by_inode,
+        }
+    }
+
+    /// The node that a connection's other end belongs to.
+    fn of(&self, peer: SocketAddr) -> Option<i32> {
+        let SocketAddr::V4(peer) = peer else {
+            return None;
+        };
+        let inode = self.table.lines().find_map(|line| inode_of(line, peer))?;
+        self.by_inode.get(inode).copied()
+    }
 }
 
 /// The inode of the socket of a line of `/proc/net/tcp`, if it is bound to `local`.
