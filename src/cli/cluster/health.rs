@@ -19,7 +19,7 @@ use crate::cli::{message, say, value};
 /// Between two looks of one that waits.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long one look waits for one answer: a node that hangs must not use up the whole time.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// The cluster is not well; its line has been printed.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ pub(super) async fn run(mut options: Options) -> Result<()> {
     let deadline = Instant::now() + options.timeout;
     let mut last = Vec::new();
     let missing = loop {
-        let missing = look(&options).await;
+        let missing = look(&mut options).await;
         if missing.is_empty() || !options.wait || Instant::now() + PAUSE >= deadline {
             break missing;
         }
@@ -74,8 +74,6 @@ pub(super) async fn run(mut options: Options) -> Result<()> {
             say(&format!("waiting: {}", missing.join("; ")));
         }
         last = missing;
-        // Another broker may know more than the one that was asked first.
-        options.bootstrap.rotate_left(1);
         sleep(PAUSE).await;
     };
     let health = Health {
@@ -95,16 +93,19 @@ pub(super) async fn run(mut options: Options) -> Result<()> {
     }
 }
 
-/// What is missing now.
-async fn look(options: &Options) -> Vec<String> {
-    let mut client = Client::new(
-        options.bootstrap.clone(),
-        ANSWER_WITHIN.min(options.timeout),
-    );
-    match View::ask(&mut client).await {
-        Ok(view) => view.missing(options.brokers),
-        Err(error) => vec![message(&error)],
+/// What is missing now. A node that waits for its cluster accepts and does not answer: the next one is asked then.
+async fn look(options: &mut Options) -> Vec<String> {
+    let mut unreachable = None;
+    for _ in 0..options.bootstrap.len() {
+        let within = ANSWER_WITHIN.min(options.timeout);
+        let mut client = Client::new(options.bootstrap.clone(), within);
+        match View::ask(&mut client).await {
+            Ok(view) => return view.missing(options.brokers),
+            Err(error) => unreachable.get_or_insert(error),
+        };
+        options.bootstrap.rotate_left(1);
     }
+    vec![unreachable.map_or_else(String::new, |error| message(&error))]
 }
 
 impl Report for Health {
