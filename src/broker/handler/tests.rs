@@ -2,6 +2,7 @@
 //! every version that is served.
 
 mod configs;
+mod controller;
 mod data;
 mod describe;
 mod metadata;
