@@ -21,7 +21,7 @@ pub(crate) fn broker(id: i32) -> BrokerId {
 }
 
 /// No test is so slow that a broker is silent for a session without meaning it.
-pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(3_600);
+pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_hours(1);
 
 pub(crate) fn settings() -> Settings {
     Settings {
