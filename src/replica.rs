@@ -205,6 +205,13 @@ impl Replica {
         self.post(Event::IsrAnswered(proposed_at, answer));
     }
 
+    /// The metadata lets this follower be in sync no more: it was fenced, or stops.
+    pub(crate) fn follower_gone(&self, follower: BrokerId) {
+        if matches!(**self.view(), View::Led(_)) {
+            self.post(Event::FollowerGone(follower));
+        }
+    }
+
     /// It is time to look for followers that lag. Whoever leads nothing has none.
     pub fn check_isr(&self) {
         if matches!(**self.view(), View::Led(_)) {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::{Broker, housekeeping};
 use crate::config::{Layers, TopicConfig};
 use crate::metadata::publisher::{Published, Subscription};
-use crate::metadata::{ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicId};
+use crate::metadata::{
+    BrokerImage, ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicId,
+};
 use crate::replica::{PartitionChange, ReplicaKey};
 
 /// The effective configuration of a topic on this broker.
@@ -48,6 +50,7 @@ async fn follow(broker: &Broker, mut changes: Subscription) {
 pub fn apply(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
     delete(broker, delta);
     create_and_lead(broker, delta, image);
+    tell_of_brokers(broker, delta);
     configure(broker, delta, image);
 }
 
@@ -107,6 +110,24 @@ fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage
     }
     if !changes.is_empty() {
         broker.replicas.apply(changes);
+    }
+}
+
+/// Whoever is not active any more is waited for by no leader.
+fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta) {
+    let is_active =
+        |side: &Option<Arc<BrokerImage>>| side.as_ref().is_some_and(|broker| broker.is_active());
+    let gone = delta.brokers.iter().filter(|(_, change)| {
+        let is_other =
+            change.old.as_ref().map(|old| old.epoch) != change.new.as_ref().map(|new| new.epoch);
+        is_active(&change.old) && (is_other || !is_active(&change.new))
+    });
+    let gone: Vec<_> = gone
+        .map(|(id, _)| *id)
+        .filter(|id| *id != broker.id)
+        .collect();
+    if !gone.is_empty() {
+        broker.replicas.brokers_gone(&gone);
     }
 }
 

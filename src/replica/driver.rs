@@ -24,7 +24,7 @@ use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
 use crate::clock;
-use crate::metadata::PartitionEpoch;
+use crate::metadata::{BrokerId, PartitionEpoch};
 
 mod append;
 mod follow;
@@ -53,6 +53,8 @@ pub(crate) enum Event {
     FromLeader(Box<FromLeader>),
     /// The controller has answered the proposal made at this epoch.
     IsrAnswered(PartitionEpoch, IsrAnswer),
+    /// The metadata lets this follower be in sync no more.
+    FollowerGone(BrokerId),
     /// It is time to look for followers that lag.
     CheckIsr,
     /// Settings changed.
@@ -228,6 +230,7 @@ impl Driver {
                     answer,
                 },
             ),
+            Event::FollowerGone(id) => self.decide(now, effect::Event::FollowerGone(id)),
             Event::CheckIsr => self.decide(now, effect::Event::CheckIsr),
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),

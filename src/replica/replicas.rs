@@ -196,6 +196,14 @@ impl Replicas {
         }
     }
 
+    /// Brokers were fenced or stop: no leader here waits for them.
+    pub fn brokers_gone(&self, brokers: &[BrokerId]) {
+        let all = self.map.0.load_full();
+        for replica in all.values() {
+            brokers.iter().for_each(|id| replica.follower_gone(*id));
+        }
+    }
+
     /// Removes replicas and their logs.
     pub fn delete(&self, keys: &[ReplicaKey]) {
         let mut gone = Vec::new();

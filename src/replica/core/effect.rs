@@ -109,6 +109,8 @@ pub(crate) enum Event {
     },
     /// A follower has asked this leader for records.
     FollowerFetch(FollowerFetch),
+    /// The metadata does not let this follower be in sync any more, until it fetches as one that may.
+    FollowerGone(BrokerId),
     /// It is time to look for followers that lag.
     CheckIsr,
     /// The controller has answered the proposal that was made at `partition_epoch`.

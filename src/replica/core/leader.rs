@@ -172,6 +172,20 @@ impl Leader {
         self.expand(fetch.follower, effects);
     }
 
+    /// A follower was fenced or stops: whoever waits for commits does not wait for it.
+    pub(crate) fn follower_gone(
+        &mut self,
+        now: MonoMillis,
+        follower: BrokerId,
+        settings: Settings,
+        effects: &mut Effects,
+    ) {
+        if let Some(progress) = self.followers.get_mut(&follower) {
+            progress.gone();
+            self.advance(now, settings, effects);
+        }
+    }
+
     /// Asks for a follower to be let in, if it has what a member must have.
     fn expand(&mut self, follower: BrokerId, effects: &mut Effects) {
         let Some(progress) = self.followers.get(&follower) else {

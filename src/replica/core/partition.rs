@@ -110,6 +110,9 @@ impl Partition {
             Event::FollowerFetch(fetch) => {
                 self.with_leader(|leader| leader.fetched(now, &fetch, settings, effects));
             }
+            Event::FollowerGone(follower) => self.with_leader(|leader| {
+                leader.follower_gone(now, follower, settings, effects);
+            }),
             Event::CheckIsr => {
                 self.with_leader(|leader| leader.check_isr(now, settings, effects));
             }

@@ -61,6 +61,11 @@ impl Progress {
         self.is_eligible = fetch.is_eligible;
     }
 
+    /// The metadata does not let it be in sync any more.
+    pub(crate) fn gone(&mut self) {
+        self.is_eligible = false;
+    }
+
     pub(crate) fn log_end(&self) -> Option<Offset> {
         self.log_end
     }

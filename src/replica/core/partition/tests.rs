@@ -743,3 +743,18 @@ fn with_flush_on_ack_a_follower_flushes_what_it_got() {
     world.finish_flush();
     assert_eq!(world.flushing_to, None);
 }
+
+/// One that keeps up without being in sync holds commits back, so that it can join under load; a fenced one does not.
+#[test]
+fn a_follower_that_is_gone_holds_up_nobody() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.produce(Acks::All, 100);
+    world.fetch(2, offset(0), true);
+    world.fetch(2, offset(10), true);
+    world.lead(leadership(1, 2, &[]));
+    let ticket = world.produce(Acks::All, 100);
+    assert_eq!(world.answers[&ticket], None, "it is about to be let in");
+    world.handle(Event::FollowerGone(BrokerId::from_wire(2).unwrap()));
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
