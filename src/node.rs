@@ -368,17 +368,20 @@ fn bind_one(listener: &ListenerConfig, options: SocketOptions) -> Result<Listene
     Ok(Listener::bind(listener.name.clone(), address, options)?)
 }
 
-/// The listener of the quorum: at the address that `--peers` gives for this node.
+/// The listener of the quorum: where `listeners` says, else at the address that `--peers` gives for this node.
 fn bind_quorum(config: &NodeConfig) -> Result<Option<Listener>, StartError> {
     let own = config.peers.iter().find(|peer| peer.id == config.node_id);
     let Some(own) = own else { return Ok(None) };
-    let address = resolve(&own.host, own.port, || {
-        format!("--peers {}@{}", own.id, own.address())
-    })?;
     let options = SocketOptions {
         backlog: QUORUM_BACKLOG,
         ..SocketOptions::default()
     };
+    if let Some(listener) = &config.quorum_listener {
+        return bind_one(listener, options).map(Some);
+    }
+    let address = resolve(&own.host, own.port, || {
+        format!("--peers {}@{}", own.id, own.address())
+    })?;
     Ok(Some(Listener::bind("QUORUM".to_owned(), address, options)?))
 }
 
