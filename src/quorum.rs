@@ -147,6 +147,7 @@ impl QuorumMember {
         let raft = search.run(machine).await?;
         let cluster = search.doors.hello().cluster.unwrap_or_default();
         let door = BrokerDoor(search.doors);
+        tokio::spawn(keeper::say_who_leads(raft.clone()));
         let keeper = tokio::spawn(keeper::run(raft.clone(), search.asking));
         Ok(Self {
             raft,

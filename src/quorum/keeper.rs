@@ -33,6 +33,24 @@ pub(super) async fn run(raft: Raft, asking: Asking) {
     }
 }
 
+/// Says who leads the quorum, for whoever reads the log.
+pub(super) async fn say_who_leads(raft: Raft) {
+    let mut leadership = raft.leadership();
+    let mut said = None;
+    loop {
+        let now = *leadership.borrow_and_update();
+        if let Some(leader) = now.leader
+            && said != Some((now.term, leader))
+        {
+            tracing::info!("node {leader} leads the quorum in term {}", now.term);
+            said = Some((now.term, leader));
+        }
+        if leadership.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn make(raft: &Raft, metrics: &Metrics, change: Change) -> Result<(), MembershipError> {
     match change {
         Change::AddLearner(Seen { node, member }) => raft.add_learner(node, member).await?,
