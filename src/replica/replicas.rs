@@ -200,7 +200,9 @@ impl Replicas {
     pub fn brokers_gone(&self, brokers: &[BrokerId]) {
         let all = self.map.0.load_full();
         for replica in all.values() {
-            brokers.iter().for_each(|id| replica.follower_gone(*id));
+            for id in brokers {
+                replica.follower_gone(*id);
+            }
         }
     }
 
