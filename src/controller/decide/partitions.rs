@@ -8,7 +8,7 @@
 use ottla_storage::ids::DirectoryId;
 
 use crate::metadata::ids::{DIRECTORY_UNASSIGNED, is_reserved_directory};
-use crate::metadata::image::RecoveryState;
+use crate::metadata::image::{BrokerImage, RecoveryState};
 use crate::metadata::record::PartitionChange;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, PartitionIndex, TopicId};
 
@@ -50,13 +50,27 @@ impl<'a> Candidates<'a> {
         };
         let is_active = (registration.is_active() || self.entering == Some(broker))
             && self.leaving != Some(broker);
-        is_active
-            && directory.is_some_and(|directory| {
-                directory == DIRECTORY_UNASSIGNED
-                    || (!is_reserved_directory(directory)
-                        && registration.directories.contains(&directory))
-            })
+        is_active && directory.is_some_and(|directory| is_online(registration, directory))
     }
+
+    /// The directory of a replica that is known to work: the one it had, unless that is none of its broker's (its disk
+    /// was replaced). With one directory there is nothing to choose; with more, the broker chooses.
+    fn home_of(self, broker: BrokerId, known: DirectoryId) -> DirectoryId {
+        match self.image.brokers().find(broker) {
+            Some(registration) if !is_online(registration, known) => {
+                match registration.directories[..] {
+                    [only] => only,
+                    _ => DIRECTORY_UNASSIGNED,
+                }
+            }
+            _ => known,
+        }
+    }
+}
+
+fn is_online(registration: &BrokerImage, directory: DirectoryId) -> bool {
+    directory == DIRECTORY_UNASSIGNED
+        || (!is_reserved_directory(directory) && registration.directories.contains(&directory))
 }
 
 /// A change under way: what the partition shall be like, before ELR and election.
@@ -155,7 +169,7 @@ impl<'a> PartitionUpdate<'a> {
             topic: topic.to_bytes(),
             partition: index.get(),
             replicas: changed(&self.replicas, &old.replicas),
-            directories: None,
+            directories: self.moved_directories(),
             isr: changed(&self.isr, &old.isr),
             elr: changed(&self.elr, &old.elr),
             last_known_elr: changed(&self.last_known_elr, &old.last_known_elr),
@@ -176,6 +190,26 @@ impl<'a> PartitionUpdate<'a> {
             || change.leader.is_some()
             || change.recovering.is_some();
         is_different.then_some(change)
+    }
+
+    /// The directories, if a replica came into the ISR from another than was known. Only then: one that is nowhere else,
+    /// and whose disk was replaced, must not lead as if nothing had been there.
+    fn moved_directories(&self) -> Option<Vec<[u8; 16]>> {
+        let old = self.old;
+        let mut is_moved = false;
+        let directories = self.replicas.iter().map(|replica| {
+            let known = old.directory_of(*replica).unwrap_or(DIRECTORY_UNASSIGNED);
+            if !self.isr.contains(replica) || old.isr.contains(replica) {
+                return known;
+            }
+            let home = self.candidates.home_of(*replica, known);
+            is_moved |= home != known;
+            home
+        });
+        let directories: Vec<_> = directories
+            .map(|directory| directory.uuid().into_bytes())
+            .collect();
+        is_moved.then_some(directories)
     }
 
     /// All target replicas must be in sync, not only the joining ones (KAFKA-15665).

@@ -390,3 +390,46 @@ fn a_change_that_completes_a_reassignment_may_end_the_leadership() {
     );
     assert!(after.leader_epoch > before.leader_epoch && !after.is_reassigning());
 }
+
+/// Registers a broker again, with nothing but a new directory.
+fn replace_disk(world: &mut World, id: u8) -> DirectoryId {
+    let directory = DirectoryId::new(Uuid::from_bytes([0x40 | id; 16]));
+    world.join(RegisterBroker {
+        incarnation: Incarnation(Uuid::from_bytes([0x40 | id; 16])),
+        directories: vec![directory],
+        ..registration(id)
+    });
+    directory
+}
+
+/// A node came back with an empty disk and copied everything, yet its replica was still looked for on the old disk: it
+/// was shown as offline and could never lead, so that partitions had no leader once the others had gone.
+#[test]
+fn a_replica_that_caught_up_on_a_new_disk_is_there_and_can_lead() {
+    let mut world = world();
+    let directory = replace_disk(&mut world, 3);
+    let others = |world: &World| [1, 2].map(|id| world.partition("t", 0).directory_of(broker(id)));
+    let before = others(&world);
+    assert_eq!(world.partition("t", 0).isr, ids(&[1, 2]));
+    let back = wanted(&world, &[1, 2, 3]);
+    alter_one(&mut world, 1, back).unwrap();
+    let found = world.partition("t", 0).directory_of(broker(3));
+    assert_eq!((found, others(&world)), (Some(directory), before));
+    world.change(1, BrokerState::Fenced);
+    world.change(2, BrokerState::Fenced);
+    assert_eq!(world.partition("t", 0).leader, Some(broker(3)));
+}
+
+/// There is nobody to copy from: records that are gone must be seen to be gone.
+#[test]
+fn the_only_replica_does_not_lead_from_a_new_disk() {
+    let mut world = World::with_brokers(settings(), 2).with_replicas(&[1]);
+    let old = world.partition("t", 0).directory_of(broker(1));
+    let directory = replace_disk(&mut world, 1);
+    let partition = world.partition("t", 0);
+    assert_ne!(old, Some(directory));
+    assert_eq!(
+        (partition.leader, partition.directory_of(broker(1))),
+        (None, old)
+    );
+}
