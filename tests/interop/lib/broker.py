@@ -31,6 +31,10 @@ def free_port():
                 continue
 
 
+def binary():
+    return os.environ.get("OTTLA_BIN", str(ROOT / "target" / "release" / "ottla"))
+
+
 class Broker:
     def __init__(self, data, config=()):
         self.data = Path(data)
@@ -46,9 +50,8 @@ class Broker:
             return [launch, port, data, *self.config]
         if KIND == "kafka":
             return [str(HERE / "lib" / "kafka-broker"), port, data, *self.config]
-        binary = os.environ.get("OTTLA_BIN", str(ROOT / "target" / "release" / "ottla"))
         pairs = [word for pair in self.config for word in ("--config", pair)]
-        return [binary, "node", "start", "--listen", self.bootstrap, "--data", data, *pairs]
+        return [binary(), "node", "start", "--listen", self.bootstrap, "--data", data, *pairs]
 
     def environment(self):
         """The node reads OTTLA_... as settings: what is only for this harness is not for the node."""

@@ -4,12 +4,11 @@ Looks like a `Broker` (lib/broker.py) to whoever needs one: `kill` and `start` a
 single node is `node(i).kill()` and `node(i).start()`.
 """
 
-import os
 import socket
 import struct
 from pathlib import Path
 
-from broker import ROOT, Broker, api_versions, free_port, receive  # noqa: F401
+from broker import Broker, binary, free_port, receive
 
 COUNT = 3
 
@@ -23,9 +22,8 @@ class Node(Broker):
         self.quorum = f"{number}@127.0.0.1:{free_port()}"
 
     def command(self):
-        binary = os.environ.get("OTTLA_BIN", str(ROOT / "target" / "release" / "ottla"))
         pairs = [word for pair in self.config for word in ("--config", pair)]
-        return [binary, "node", "start", "--id", str(self.number), "--peers", self.cluster.peers, "--listen",
+        return [binary(), "node", "start", "--id", str(self.number), "--peers", self.cluster.peers, "--listen",
                 self.bootstrap, "--data", str(self.data), *pairs]
 
 
