@@ -77,7 +77,7 @@ class Suite:
 
 def create(client, topic, partitions, **configs):
     configs = {"retention.ms": "-1", **configs}
-    client.ask("create_topic", topic=topic, partitions=partitions, configs=configs)
+    client.ask("create_topic", topic=topic, partitions=partitions, replicas=1, configs=configs)
 
 
 def describe(judge, topic):

@@ -13,13 +13,13 @@ import (
 const timeout = 15 * time.Second
 
 type franz struct {
-	bootstrap string
+	bootstrap []string
 	client    *kgo.Client
 	admin     *kadm.Client
 }
 
-func newFranz(bootstrap string) (*franz, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap), kgo.FetchMaxWait(50*time.Millisecond),
+func newFranz(bootstrap []string) (*franz, error) {
+	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (f *franz) do(r request) (answer, error) {
 		for key, value := range r.Configs {
 			configs[key] = kadm.StringPtr(value)
 		}
-		_, err := f.admin.CreateTopic(ctx, r.Partitions, 1, configs, r.Topic)
+		_, err := f.admin.CreateTopic(ctx, r.Partitions, r.Replicas, configs, r.Topic)
 		return nil, err
 	case "delete_topic":
 		_, err := f.admin.DeleteTopic(ctx, r.Topic)
@@ -208,7 +208,7 @@ func (f *franz) produce(ctx context.Context, r request) (answer, error) {
 	codec := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),
 		"snappy": kgo.SnappyCompression(), "lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}[r.Codec]
 	acks := map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}[r.Acks]
-	options := []kgo.Opt{kgo.SeedBrokers(f.bootstrap), kgo.ProducerBatchCompression(codec), kgo.RequiredAcks(acks),
+	options := []kgo.Opt{kgo.SeedBrokers(f.bootstrap...), kgo.ProducerBatchCompression(codec), kgo.RequiredAcks(acks),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(5 * time.Millisecond),
 		kgo.AllowAutoTopicCreation(), kgo.MetadataMinAge(50 * time.Millisecond)}
 	if !r.Idempotent {
@@ -254,7 +254,7 @@ func (f *franz) consume(ctx context.Context, r request) (answer, error) {
 	if timestamp != nil {
 		at = kgo.NewOffset().AfterMilli(*timestamp)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(f.bootstrap), kgo.FetchMaxWait(50*time.Millisecond),
+	client, err := kgo.NewClient(kgo.SeedBrokers(f.bootstrap...), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.Topic: {r.Partition: at}}))
 	if err != nil {
 		return nil, err

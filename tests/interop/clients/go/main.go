@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/IBM/sarama"
 )
@@ -18,6 +19,7 @@ type request struct {
 	Topic      string            `json:"topic"`
 	Partition  int32             `json:"partition"`
 	Partitions int32             `json:"partitions"`
+	Replicas   int16             `json:"replicas"`
 	Count      int32             `json:"count"`
 	Configs    map[string]string `json:"configs"`
 	Mode       string            `json:"mode"`
@@ -44,18 +46,19 @@ type driver interface {
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: interop franz|sarama|sarama-2.1 BOOTSTRAP")
+		fmt.Fprintln(os.Stderr, "usage: interop franz|sarama|sarama-2.1 BOOTSTRAP,...")
 		os.Exit(2)
 	}
+	bootstrap := strings.Split(os.Args[2], ",")
 	var d driver
 	var err error
 	switch os.Args[1] {
 	case "franz":
-		d, err = newFranz(os.Args[2])
+		d, err = newFranz(bootstrap)
 	case "sarama":
-		d, err = newSarama(os.Args[2], sarama.MaxVersion)
+		d, err = newSarama(bootstrap, sarama.MaxVersion)
 	case "sarama-2.1":
-		d, err = newSarama(os.Args[2], sarama.V2_1_0_0)
+		d, err = newSarama(bootstrap, sarama.V2_1_0_0)
 	default:
 		err = fmt.Errorf("unknown client %q", os.Args[1])
 	}

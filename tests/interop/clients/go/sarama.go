@@ -29,13 +29,13 @@ func saramaConfig(version sarama.KafkaVersion) *sarama.Config {
 	return config
 }
 
-func newSarama(bootstrap string, version sarama.KafkaVersion) (*saramaDriver, error) {
-	client, err := sarama.NewClient([]string{bootstrap}, saramaConfig(version))
+func newSarama(bootstrap []string, version sarama.KafkaVersion) (*saramaDriver, error) {
+	client, err := sarama.NewClient(bootstrap, saramaConfig(version))
 	if err != nil {
 		return nil, err
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
-	return &saramaDriver{[]string{bootstrap}, version, client, admin}, err
+	return &saramaDriver{bootstrap, version, client, admin}, err
 }
 
 func (s *saramaDriver) do(r request) (answer, error) {
@@ -49,7 +49,7 @@ func (s *saramaDriver) do(r request) (answer, error) {
 		for key, value := range r.Configs {
 			configs[key] = &value
 		}
-		detail := sarama.TopicDetail{NumPartitions: r.Partitions, ReplicationFactor: 1, ConfigEntries: configs}
+		detail := sarama.TopicDetail{NumPartitions: r.Partitions, ReplicationFactor: r.Replicas, ConfigEntries: configs}
 		return nil, s.admin.CreateTopic(r.Topic, &detail, false)
 	case "delete_topic":
 		return nil, s.admin.DeleteTopic(r.Topic)

@@ -19,7 +19,7 @@ CompressionCodecs[CompressionTypes.Snappy] = codec(snappy.compress, snappy.uncom
 CompressionCodecs[CompressionTypes.LZ4] = codec(lz4.compressFrameSync, lz4.decompressFrameSync);
 CompressionCodecs[CompressionTypes.ZSTD] = codec((data) => zstd.compress(data, 3), zstd.decompress);
 
-const kafka = new Kafka({ clientId: 'interop-kafkajs', brokers: [process.argv[2]], logLevel: logLevel.NOTHING });
+const kafka = new Kafka({ clientId: 'interop-kafkajs', brokers: process.argv[2].split(','), logLevel: logLevel.NOTHING });
 // What is refused on purpose would be retried for ten seconds.
 const admin = kafka.admin({ retry: { retries: 2 } });
 
@@ -45,10 +45,10 @@ const operations = {
     };
   },
 
-  async create_topic({ topic, partitions, configs }) {
+  async create_topic({ topic, partitions, replicas, configs }) {
     const configEntries = Object.entries(configs).map(([name, value]) => ({ name, value }));
     const created = await admin.createTopics({
-      topics: [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }],
+      topics: [{ topic, numPartitions: partitions, replicationFactor: replicas, configEntries }],
     });
     if (!created) throw new Error('the topic was there already');
   },

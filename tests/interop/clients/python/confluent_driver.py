@@ -40,8 +40,8 @@ class Client:
             "topics": topics,
         }
 
-    def create_topic(self, topic, partitions, configs):
-        wanted = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=configs)
+    def create_topic(self, topic, partitions, replicas, configs):
+        wanted = NewTopic(topic, num_partitions=partitions, replication_factor=replicas, config=configs)
         finish(self.client.create_topics([wanted], request_timeout=TIMEOUT))
 
     def delete_topic(self, topic):

@@ -39,8 +39,9 @@ class Client:
             "topics": topics,
         }
 
-    def create_topic(self, topic, partitions, configs):
-        self.client.create_topics({topic: {"num_partitions": partitions, "replication_factor": 1, "configs": configs}})
+    def create_topic(self, topic, partitions, replicas, configs):
+        wanted = {"num_partitions": partitions, "replication_factor": replicas, "configs": configs}
+        self.client.create_topics({topic: wanted})
 
     def delete_topic(self, topic):
         self.client.delete_topics([topic])

@@ -102,7 +102,8 @@ final class AdminOps implements AutoCloseable {
     private void createTopic(JsonNode request) throws Exception {
         Map<String, String> configs = new HashMap<>();
         request.path("configs").fields().forEachRemaining(e -> configs.put(e.getKey(), e.getValue().asText()));
-        NewTopic topic = new NewTopic(topic(request), request.get("partitions").asInt(), (short) 1);
+        short replicas = request.get("replicas").shortValue();
+        NewTopic topic = new NewTopic(topic(request), request.get("partitions").asInt(), replicas);
         admin.createTopics(List.of(topic.configs(configs))).all().get();
     }
 
