@@ -7,7 +7,8 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
 def partition_dir(data, topic, partition):
-    found = [path for path in Path(data).rglob(f"{topic}-{partition}") if path.is_dir()]
+    # Kafka's are a level deeper. Nothing is walked through: another cell's topic may be going.
+    found = [path for place in ("", "*/") for path in Path(data).glob(f"{place}{topic}-{partition}") if path.is_dir()]
     if len(found) != 1:
         raise RuntimeError(f"{len(found)} directories of {topic}-{partition} below {data}")
     return found[0]

@@ -101,6 +101,10 @@ func (s *saramaDriver) metadata() (answer, error) {
 	}
 	topics := map[string][]answer{}
 	for _, topic := range described {
+		if topic.Err == sarama.ErrUnknownTopicOrPartition {
+			// Deleted since it was listed, or by a broker that has not heard of that yet.
+			continue
+		}
 		if topic.Err != sarama.ErrNoError {
 			return nil, topic.Err
 		}

@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -21,10 +22,12 @@ import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.QuorumInfo;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
 /** The AdminClient's operations. */
 final class AdminOps implements AutoCloseable {
@@ -84,14 +87,25 @@ final class AdminOps implements AutoCloseable {
         }
         ObjectNode topics = answer.putObject("topics");
         Collection<String> names = admin.listTopics().names().get();
-        for (TopicDescription topic : admin.describeTopics(names).allTopicNames().get().values()) {
-            ArrayNode partitions = topics.putArray(topic.name());
-            for (TopicPartitionInfo info : topic.partitions()) {
-                ObjectNode partition = partitions.addObject();
-                partition.put("p", info.partition()).put("leader", info.leader().id());
-                ids(partition.putArray("replicas"), info.replicas());
-                ids(partition.putArray("isr"), info.isr());
+        for (KafkaFuture<TopicDescription> described : admin.describeTopics(names).topicNameValues().values()) {
+            try {
+                describe(described.get(), topics);
+            } catch (ExecutionException error) {
+                // Deleted since it was listed, or by a broker that has not heard of that yet.
+                if (!(error.getCause() instanceof UnknownTopicOrPartitionException)) {
+                    throw error;
+                }
             }
+        }
+    }
+
+    private static void describe(TopicDescription topic, ObjectNode topics) {
+        ArrayNode partitions = topics.putArray(topic.name());
+        for (TopicPartitionInfo info : topic.partitions()) {
+            ObjectNode partition = partitions.addObject();
+            partition.put("p", info.partition()).put("leader", info.leader().id());
+            ids(partition.putArray("replicas"), info.replicas());
+            ids(partition.putArray("isr"), info.isr());
         }
     }
 
