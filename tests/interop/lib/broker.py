@@ -37,6 +37,8 @@ def binary():
 
 class Broker:
     def __init__(self, data, config=()):
+        # As a cluster has them: whoever looks at ports, files or logs looks at those of each node.
+        self.nodes = [self]
         self.data = Path(data)
         self.config = list(config)
         self.port = free_port()

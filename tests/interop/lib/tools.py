@@ -72,32 +72,39 @@ class Tools:
         return tool(name, "--bootstrap-server", self.suite.broker.bootstrap, *words, **more)
 
     def api_versions(self):
-        same(api_versions(self.suite.broker.port), printed_versions(self.suite.broker.bootstrap), "versions")
+        wanted = {node.bootstrap: api_versions(node.port) for node in self.suite.nodes}
+        got = {address: {key: (low, high) for key, low, high in rows.values()}
+               for address, rows in printed_rows(self.suite.broker.bootstrap).items()}
+        same(wanted, got, "versions")
 
     def metadata(self):
-        cells.create(self.suite.java, "tool-described", 3, **{"segment.bytes": "2097152"})
+        self.suite.create(self.suite.java, "tool-described", 3, **{"segment.bytes": "2097152"})
         check("tool-described" in self.run("kafka-topics", "--list").split(), "the topic is not listed")
         text = self.run("kafka-topics", "--describe", "--topic", "tool-described")
-        found = re.findall(r"Partition: (\d+)\s+Leader: (\d+)\s+Replicas: (\d+)\s+Isr: (\d+)", text)
-        broker = str(self.suite.franz.ask("metadata")["brokers"][0]["id"])
-        same([(str(p), broker, broker, broker) for p in range(3)], found, "partitions")
+        found = re.findall(r"Partition: (\d+)\s+Leader: (\d+)\s+Replicas: ([\d,]+)\s+Isr: ([\d,]+)", text)
+        numbers = lambda ids: [int(id) for id in ids.split(",")]
+        found = [(int(p), int(leader), numbers(replicas), sorted(numbers(isr))) for p, leader, replicas, isr in found]
+        known = cells.known(self.suite.franz, "tool-described", 3)
+        same(cells.partitions(known, "tool-described"), found, "partitions")
+        cells.check_spread(found, 3, sorted(cells.addresses(known)))
         check("PartitionCount: 3" in text and "segment.bytes=2097152" in text, text)
 
     def create_topic(self):
         self.run("kafka-topics", "--create", "--topic", "tool-created", "--partitions", "4", "--config",
                  "max.message.bytes=1500000")
-        same(4, len(cells.describe(self.suite.franz, "tool-created") or []), "partitions")
+        cells.eventually(lambda: cells.replica_counts(self.suite.franz, "tool-created"), [self.suite.replicas] * 4,
+                         "replicas")
         configs = cells.configs_of(self.suite.franz, "tool-created", ["max.message.bytes"])
         same("1500000", configs["max.message.bytes"], "max.message.bytes")
         cells.refusal(lambda: self.run("kafka-topics", "--create", "--topic", "tool-created"), "already exists")
 
     def create_partitions(self):
-        cells.create(self.suite.java, "tool-more", 1)
+        self.suite.create(self.suite.java, "tool-more", 1)
         self.run("kafka-topics", "--alter", "--topic", "tool-more", "--partitions", "5")
         cells.eventually(lambda: len(cells.describe(self.suite.franz, "tool-more")), 5, "partitions")
 
     def delete_topic(self):
-        cells.create(self.suite.java, "tool-deleted", 2)
+        self.suite.create(self.suite.java, "tool-deleted", 2)
         self.run("kafka-topics", "--delete", "--topic", "tool-deleted")
         cells.eventually(lambda: cells.describe(self.suite.franz, "tool-deleted"), None, "tool-deleted")
 
@@ -106,16 +113,17 @@ class Tools:
         same(self.suite.franz.ask("metadata")["cluster"], text.split("Cluster ID:")[-1].strip(), "the cluster id")
 
     def describe_configs(self):
-        cells.create(self.suite.java, "tool-configs", 1, **{"segment.bytes": "2097152"})
+        self.suite.create(self.suite.java, "tool-configs", 1, **{"segment.bytes": "2097152"})
         text = self.run("kafka-configs", "--describe", "--entity-type", "topics", "--entity-name", "tool-configs")
         check(re.search(r"segment\.bytes=2097152 .*DYNAMIC_TOPIC_CONFIG:segment\.bytes=2097152", text), text)
         text = self.run("kafka-configs", "--describe", "--all", "--entity-type", "topics", "--entity-name",
                         "tool-configs")
-        for pair in ("cleanup.policy=delete", "max.message.bytes=1048588", "min.insync.replicas=1"):
+        in_sync = f"min.insync.replicas={min(self.suite.replicas, 2)}"
+        for pair in ("cleanup.policy=delete", "max.message.bytes=1048588", in_sync):
             check(pair in text, f"no {pair} in {text}")
 
     def alter_configs(self):
-        cells.create(self.suite.java, "tool-altered", 1, **{"segment.bytes": "2097152"})
+        self.suite.create(self.suite.java, "tool-altered", 1, **{"segment.bytes": "2097152"})
         entity = ["--alter", "--entity-type", "topics", "--entity-name", "tool-altered"]
         self.run("kafka-configs", *entity, "--add-config", "max.message.bytes=123456,retention.bytes=5000000")
         self.run("kafka-configs", *entity, "--delete-config", "max.message.bytes")
@@ -135,7 +143,7 @@ class Tools:
     def produce(self, codec):
         """Each acks; key, headers and null are read from the line."""
         topic = f"tool-produce-{codec}"
-        cells.create(self.suite.java, topic, 1)
+        self.suite.create(self.suite.java, topic, 1)
         wanted = []
         for acks in cells.ACKS:
             can = frozenset({"null_key", "null_value", "headers"})
@@ -182,15 +190,14 @@ class Tools:
         topic, _ = self.suite.reference["java", "none"]
         text = self.run("kafka-log-dirs", "--describe", "--topic-list", topic)
         answer = json.loads(next(line for line in text.splitlines() if line.startswith("{")))
-        found = [(one["logDir"], p) for one in answer["brokers"][0]["logDirs"] for p in one["partitions"]]
-        directory = segments.partition_dir(self.suite.broker.data, topic, 0)
-        size = sum(log.stat().st_size for log in directory.glob("*.log"))
-        same([(str(directory.parent.resolve()), f"{topic}-0", size)],
-             [(path, p["partition"], p["size"]) for path, p in found], "replicas")
+        dirs = [one for broker in answer["brokers"] for one in broker["logDirs"]]
+        found = [(one["logDir"], p) for one in dirs for p in one["partitions"]]
+        same({f"{topic}-0"}, {p["partition"] for _, p in found}, "partitions")
+        same(self.suite.log_dirs(topic, 0), sorted((path, p["size"]) for path, p in found), "directories and sizes")
 
     def delete_records(self):
         topic = "tool-trimmed"
-        cells.create(self.suite.java, topic, 1)
+        self.suite.create(self.suite.java, topic, 1)
         wanted = records.make(topic, 60)
         self.suite.produce(self.suite.java, topic, 0, wanted, "none", "all", "all")
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -202,25 +209,33 @@ class Tools:
 
     def quorum(self):
         text = self.run("kafka-metadata-quorum", "describe", "--status")
-        broker = self.suite.franz.ask("metadata")["brokers"][0]["id"]
-        same(str(broker), re.search(r"LeaderId:\s+(\d+)", text)[1], "the leader")
+        known = self.suite.franz.ask("metadata")
+        same(str(known["controller"]), re.search(r"LeaderId:\s+(\d+)", text)[1], "the leader")
         text = self.run("kafka-metadata-quorum", "describe", "--replication")
-        check(re.search(rf"(?m)^{broker}\s.*Leader", text), text)
+        roles = {broker: "Leader" if broker == known["controller"] else "Follower" for broker in cells.addresses(known)}
+        found = re.findall(r"(?m)^(\d+)\s.*\s(Leader|Follower|Observer)\s*$", text)
+        same(roles, {int(broker): role for broker, role in found}, "roles")
 
     def dump_log(self):
         """Every codec, written by every kind of client, as --deep-iteration prints it; every CRC is good."""
         for client in [self.suite.java, self.suite.franz]:
             for codec in CODECS:
                 topic, wanted = self.suite.reference[client.name, codec]
-                files = ",".join(map(str, segments.logs(self.suite.broker.data, topic, 0)))
-                compare_dump(tool("kafka-dump-log", "--deep-iteration", "--print-data-log", "--files", files), wanted)
+                files = ",".join(str(log) for node in self.suite.nodes for log in segments.logs(node.data, topic, 0))
+                text = tool("kafka-dump-log", "--deep-iteration", "--print-data-log", "--files", files)
+                dumps = text.split("Dumping ")[1:]
+                for node in self.suite.nodes:
+                    compare_dump("".join(dump for dump in dumps if dump.startswith(f"{node.data}/")), wanted)
 
     def dump_index(self):
         """The offset and time indexes of a partition of several segments."""
-        directory = segments.partition_dir(self.suite.broker.data, "tool-segments", 0)
-        files = sorted(directory.glob("*.index")) + sorted(directory.glob("*.timeindex"))
-        check(len(list(directory.glob("*.log"))) > 2, "the partition has few segments")
-        check(sum(file.stat().st_size for file in files) > 200, "the indexes are all but empty")
+        files = []
+        for node in self.suite.nodes:
+            directory = segments.partition_dir(node.data, "tool-segments", 0)
+            indexes = sorted(directory.glob("*.index")) + sorted(directory.glob("*.timeindex"))
+            check(len(list(directory.glob("*.log"))) > 2, f"{directory} has few segments")
+            check(sum(file.stat().st_size for file in indexes) > 200, f"the indexes of {directory} are all but empty")
+            files += indexes
         for flags in (["--index-sanity-check"], ["--verify-index-only"], []):
             text = tool("kafka-dump-log", "--files", ",".join(map(str, files)), *flags)
             check(not re.search(r"(?i)mismatch|non-consecutive|not found|invalid|failed", text), text[-800:])
@@ -231,33 +246,35 @@ class Tools:
     def dump_snapshot(self):
         """The producer snapshot that a clean stop leaves names the producers whose batches are in the log."""
         topic = "java-idempotent"
-        directory = segments.partition_dir(self.suite.broker.data, topic, 0)
-        snapshots = sorted(directory.glob("*.snapshot"))
-        check(snapshots, f"no snapshot in {directory}")
-        text = tool("kafka-dump-log", "--files", str(snapshots[-1]))
-        ids = {int(found) for found in re.findall(r"producerId: (\d+)", text)}
-        same({batch[2] for batch in segments.batches(self.suite.broker.data, topic, 0)}, ids, "producer ids")
+        wanted = {batch[2] for batch in self.suite.stored(topic, 0)}
+        for node in self.suite.nodes:
+            directory = segments.partition_dir(node.data, topic, 0)
+            snapshots = sorted(directory.glob("*.snapshot"))
+            check(snapshots, f"no snapshot in {directory}")
+            text = tool("kafka-dump-log", "--files", str(snapshots[-1]))
+            ids = {int(found) for found in re.findall(r"producerId: (\d+)", text)}
+            same(wanted, ids, f"producer ids in {directory}")
 
     def fill_segments(self):
         """A partition of several segments, for the indexes."""
-        cells.create(self.suite.java, "tool-segments", 1, **{"segment.bytes": "1048576"})
+        self.suite.create(self.suite.java, "tool-segments", 1, **{"segment.bytes": "1048576"})
         for part in range(8):
             wanted = [{**record, "t": record["t"] + part * 1_000_000} for record in records.make(f"segments-{part}", 800)]
             self.suite.produce(self.suite.java, "tool-segments", 0, wanted, "none", "all", str(part))
 
 
 def printed_rows(bootstrap):
-    """{api name: (key, lowest, highest)} as kafka-broker-api-versions prints them."""
+    """{broker's address: {api name: (key, lowest, highest)}} as kafka-broker-api-versions prints them."""
     text = tool("kafka-broker-api-versions", "--bootstrap-server", bootstrap)
+    brokers = re.findall(r"(?ms)^(\S+) \(id: (.*?)^\)", text)
+    return {address: rows_of(rows) for address, rows in brokers}
+
+
+def rows_of(text):
     rows = re.findall(r"(\w+)\((\d+)\): (\d+)(?: to (\d+))?", text)
     # A name that the tool does not know is UNKNOWN(key).
     return {name if name != "UNKNOWN" else f"UNKNOWN{key}": (int(key), int(low), int(high or low))
             for name, key, low, high in rows}
-
-
-def printed_versions(bootstrap):
-    """{api key: (lowest, highest)} of the same."""
-    return {key: (low, high) for key, low, high in printed_rows(bootstrap).values()}
 
 
 def reader_properties():

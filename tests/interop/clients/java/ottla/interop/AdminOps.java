@@ -153,18 +153,19 @@ final class AdminOps implements AutoCloseable {
     }
 
     private void logDirs(ObjectNode answer) throws Exception {
-        int broker = admin.describeCluster().nodes().get().iterator().next().id();
+        List<Integer> brokers = admin.describeCluster().nodes().get().stream().map(Node::id).toList();
         ArrayNode dirs = answer.putArray("dirs");
-        for (Map.Entry<String, LogDirDescription> dir :
-                admin.describeLogDirs(List.of(broker)).allDescriptions().get().get(broker).entrySet()) {
-            ObjectNode json = dirs.addObject().put("path", dir.getKey());
-            json.put("total", dir.getValue().totalBytes().orElse(-1));
-            json.put("usable", dir.getValue().usableBytes().orElse(-1));
-            ArrayNode replicas = json.putArray("replicas");
-            dir.getValue().replicaInfos().forEach((partition, info) -> replicas.addObject()
-                    .put("topic", partition.topic()).put("partition", partition.partition())
-                    .put("size", info.size()).put("lag", info.offsetLag()));
-        }
+        admin.describeLogDirs(brokers).allDescriptions().get().values().forEach(described ->
+                described.forEach((path, dir) -> logDir(dirs.addObject().put("path", path), dir)));
+    }
+
+    private static void logDir(ObjectNode json, LogDirDescription dir) {
+        json.put("total", dir.totalBytes().orElse(-1));
+        json.put("usable", dir.usableBytes().orElse(-1));
+        ArrayNode replicas = json.putArray("replicas");
+        dir.replicaInfos().forEach((partition, info) -> replicas.addObject()
+                .put("topic", partition.topic()).put("partition", partition.partition())
+                .put("size", info.size()).put("lag", info.offsetLag()));
     }
 
     private void quorum(ObjectNode answer) throws Exception {
