@@ -18,6 +18,14 @@ def logs(data, topic, partition):
     return sorted(partition_dir(data, topic, partition).glob("*.log"))
 
 
+def contents(data):
+    """{partition: what its segments hold, put together} of every partition that holds something."""
+    found = {}
+    for path in sorted(Path(data).glob("*-*/*.log")):
+        found[path.parent.name] = found.get(path.parent.name, b"") + path.read_bytes()
+    return {name: log for name, log in found.items() if log}
+
+
 def batches(data, topic, partition):
     """(base offset, codec, producer id, records) of each batch."""
     for path in logs(data, topic, partition):

@@ -14,21 +14,28 @@ from pathlib import Path
 
 import cells
 import kcat
+import segments
 import table
 import tools
 from broker import KIND, WORK, Broker
 from clients import drivers
+from cluster import Cluster
 
 GROUPS = "consume in a group"
+# What ottla's defaults are on three nodes, said so that no default changes what the table is about.
+REPLICATED = ["default.replication.factor=3", "min.insync.replicas=2"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--client", action="append", help="only this client (again for more)")
     parser.add_argument("--op", action="append", help="only operations that begin with this")
+    parser.add_argument("--nodes", type=int, choices=[1, 3], default=1, help="3: a cluster of three ottla nodes")
     parser.add_argument("--json", type=Path, default=WORK / "table.json", help="where the table goes as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the data directory")
     options = parser.parse_args()
+    if options.nodes == 3 and (KIND != "ottla" or os.environ.get("BROKER_LAUNCH")):
+        parser.error("three nodes are three of ottla")
     run = Run(options)
     try:
         run.all()
@@ -41,7 +48,7 @@ class Run:
     def __init__(self, options):
         self.options = options
         self.work = Path(tempfile.mkdtemp(prefix="ottla-interop-"))
-        self.broker = Broker(self.work / "data")
+        self.broker = Broker(self.work / "data") if options.nodes == 1 else Cluster(self.work / "data", REPLICATED)
         self.results, self.lock = [], threading.Lock()
         self.began = time.monotonic()
         self.drivers = drivers()
@@ -49,6 +56,7 @@ class Run:
         self.suite = cells.Suite(self.broker, self.work, java, franz)
         self.clients = [*self.drivers, kcat.Kcat(self.broker)]
         self.tools = tools.Tools(self.suite)
+        self.replica_cells = [("node", "equal replicas", self.equal_replicas)] if options.nodes > 1 else []
         self.failure = None
 
     def all(self):
@@ -66,7 +74,7 @@ class Run:
         self.stop_clients()
         code = self.broker.stop()
         self.tool_cells([("node", "stop on SIGTERM", lambda: cells.check(code in (0, 143), f"exit code {code}"))])
-        self.tool_cells(self.tools.offline)
+        self.tool_cells([*self.replica_cells, *self.tools.offline])
         self.broker.start()
         self.start_clients()
         for client in self.clients:
@@ -75,9 +83,17 @@ class Run:
         self.broker.stop()
         self.tool_cells([("node", "no unknown error", self.no_unknown_error)])
 
+    def equal_replicas(self):
+        """What a clean stop leaves of each partition is the same on each node, byte for byte."""
+        first, *others = [segments.contents(node.data) for node in self.broker.nodes]
+        cells.check(first, "nothing is stored")
+        for other in others:
+            wrong = sorted(name for name in first | other if first.get(name) != other.get(name))
+            cells.check(not wrong, f"the replicas differ of {wrong}")
+
     def no_unknown_error(self):
         """ottla writes a line for each UNKNOWN_SERVER_ERROR that it answers, which is a bug."""
-        lines = [line for line in self.broker.log.read_text(errors="replace").splitlines()
+        lines = [line for node in self.broker.nodes for line in node.log.read_text(errors="replace").splitlines()
                  if KIND == "ottla" and "UNKNOWN_SERVER_ERROR" in line]
         cells.check(not lines, "\n".join(lines))
 
@@ -127,7 +143,7 @@ class Run:
             for op in client.offers:
                 yield client.name, op
             yield client.name, "after restart"
-        for name, op, _ in self.tools.online + self.tools.offline:
+        for name, op, _ in self.tools.online + self.replica_cells + self.tools.offline:
             yield name, op
         yield "node", "stop on SIGTERM"
         yield "node", "no unknown error"
@@ -150,9 +166,11 @@ class Run:
         for result in red:
             print(f"\nRED {result['client']} / {result['operation']}: {result['detail']}")
         good = sum(result["status"] == "ok" for result in self.results)
-        print(f"\n{good} cells ok, {len(red)} red, {len(self.results) - good - len(red)} for groups; {seconds} s; {KIND}")
+        print(f"\n{good} cells ok, {len(red)} red, {len(self.results) - good - len(red)} for groups; {seconds} s; "
+              f"{KIND}, nodes: {self.options.nodes}")
         self.options.json.write_text(json.dumps(
-            {"broker": KIND, "seconds": seconds, "versions": versions, "cells": self.results}, indent=1))
+            {"broker": KIND, "nodes": self.options.nodes, "seconds": seconds, "versions": versions,
+             "cells": self.results}, indent=1))
         return 1 if red else 0
 
     def close(self):

@@ -7,7 +7,7 @@ ORDER = [
     "from offset", "by timestamp", "idempotent", "auto create", "too large",
     "recompress", "append time", "list offsets", "list offsets max", "delete records",
     "describe configs", "broker configs", "alter configs", "legacy alter", "create partitions", "delete topic",
-    "log dirs", "quorum", "stop on SIGTERM", "dump log", "dump index", "dump snapshot", "after restart", "no unknown error",
+    "log dirs", "quorum", "stop on SIGTERM", "equal replicas", "dump log", "dump index", "dump snapshot", "after restart", "no unknown error",
     "consume in a group",
 ]
 
