@@ -159,9 +159,7 @@ def check_spread(found, count, ids):
 def create_topic(suite, client, _):
     topic, judge = f"{client.name}-created", suite.judge(client)
     suite.create(client, topic, 5, **{"max.message.bytes": "1500000", "cleanup.policy": "delete"})
-    # The Rust driver asks for one replica.
-    replicas = 1 if client.name == "librdkafka" else suite.replicas
-    eventually(lambda: replica_counts(judge, topic), [replicas] * 5, "replicas")
+    eventually(lambda: replica_counts(judge, topic), [suite.replicas] * 5, "replicas")
     configs = judge.ask("describe_configs", topic=topic)["configs"]
     same("1500000", configs["max.message.bytes"]["value"], "max.message.bytes")
     same("-1", configs["retention.ms"]["value"], "retention.ms")

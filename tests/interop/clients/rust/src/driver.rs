@@ -121,10 +121,11 @@ impl Driver {
 
     fn create_topic(&self, request: &Value) -> Result<Value> {
         let partitions = i32::try_from(count(request, "partitions")?)?;
+        let replicas = i32::try_from(count(request, "replicas")?)?;
         let mut topic = NewTopic::new(
             text(request, "topic")?,
             partitions,
-            TopicReplication::Fixed(1),
+            TopicReplication::Fixed(replicas),
         );
         let configs = request["configs"].as_object().cloned().unwrap_or_default();
         for (key, value) in &configs {
