@@ -215,7 +215,7 @@ impl Node {
             outbound,
         ));
         let registration = registration(&config, endpoints, &directories);
-        let side = quorum.controller(config.node_id, &publisher);
+        let side = quorum.controller(&config, &publisher);
         let registration = Registration {
             cluster_id: side.admin.cluster_id.clone(),
             command: registration,

@@ -135,7 +135,7 @@ impl QuorumMember {
         let asking = Asking {
             me: config.node,
             peers: config.peers.clone(),
-            connections: Peers::default(),
+            connections: Peers::new(&config.peers),
             doors: doors.clone(),
         };
         let mut search = Search {
@@ -188,7 +188,7 @@ impl Asking {
         let others = self.peers.iter();
         for peer in others.filter(|peer| peer.id != self.me) {
             let (peers, id, address) = (self.connections.clone(), peer.id, peer.address());
-            asking.spawn(async move { (id, peers.ask(&address, &me).await) });
+            asking.spawn(async move { (id, peers.ask(address, &me).await) });
         }
         let mut answers = BTreeMap::new();
         while let Some(answer) = asking.join_next().await {

@@ -312,6 +312,28 @@ impl Raft {
             .await
     }
 
+    /// Says where a member is now. Its directory stays: the same voter at another place.
+    ///
+    /// # Errors
+    ///
+    /// See [`MembershipError`].
+    pub async fn set_address(
+        &self,
+        node: NodeId,
+        address: String,
+    ) -> Result<LogIndex, MembershipError> {
+        let Metrics {
+            voters, observers, ..
+        } = self.metrics();
+        let known = voters.get(&node).or_else(|| observers.get(&node));
+        let Some(Member { directory, .. }) = known.cloned() else {
+            return Err(MembershipError::NotALearner { node });
+        };
+        let member = Member { directory, address };
+        self.change(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])))
+            .await
+    }
+
     /// Makes these nodes, all of them voters or learners already, the voters. A voter that is not
     /// among them leaves the quorum.
     ///

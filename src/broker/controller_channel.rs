@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use ottla_raft::NodeId;
+use ottla_raft::{NodeId, Peer};
 use ottla_storage::time::MonoMillis;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -59,10 +59,10 @@ pub enum CarryError {
 
 /// Carries calls to other nodes.
 pub trait Carry: fmt::Debug + Send + Sync {
-    /// Sends the body of a call to the node at `address` and waits for the body of its answer.
+    /// Sends the body of a call to a member of the quorum and waits for the body of its answer.
     fn carry<'a>(
         &'a self,
-        address: &'a str,
+        peer: &'a Peer,
         class: CarryClass,
         body: &'a [u8],
         within: Duration,
@@ -228,13 +228,13 @@ impl Inner {
             Call::Broker { .. } => CarryClass::Lifecycle,
             Call::Forward(_) => CarryClass::Admin,
         };
-        let bytes = match target.address {
+        let bytes = match target.peer {
             None if class == CarryClass::Admin => return Ok(Attempt::Mine),
             None => self.service.answer(&body).await.bytes,
-            Some(address) => {
+            Some(peer) => {
                 let within = deadline.since(clock::mono());
                 let carried = tokio::select! {
-                    carried = self.carry.carry(&address, class, &body, within) => carried,
+                    carried = self.carry.carry(&peer, class, &body, within) => carried,
                     () = self.deposed(target.leader) => return Err(Unanswered::OutcomeUnknown),
                 };
                 match carried {
@@ -291,13 +291,16 @@ impl Inner {
             .or(metrics.leader)?;
         let leader = i32::try_from(node.0).ok().and_then(BrokerId::from_wire)?;
         if node == metrics.node {
-            let address = None;
-            return Some(Target { leader, address });
+            let peer = None;
+            return Some(Target { leader, peer });
         }
         let voter = metrics.voters.get(&node);
         let member = voter.or_else(|| metrics.observers.get(&node))?;
-        let address = Some(member.address.clone());
-        Some(Target { leader, address })
+        let peer = Some(Peer {
+            id: node,
+            member: member.clone(),
+        });
+        Some(Target { leader, peer })
     }
 
     /// Returns once this node hears of a leader that is not the one asked.
@@ -356,7 +359,7 @@ impl Inner {
 struct Target {
     leader: BrokerId,
     /// `None` for this node itself.
-    address: Option<String>,
+    peer: Option<Peer>,
 }
 
 /// What became of one try.

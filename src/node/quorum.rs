@@ -29,7 +29,7 @@ use crate::controller::{
 };
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::{EndpointRecord, FEATURE_MAX, FEATURE_MIN};
-use crate::metadata::{BrokerId, Incarnation, Publisher};
+use crate::metadata::{Incarnation, Publisher};
 use crate::net::Listener;
 use crate::quorum::{BrokerDoor, Carriers, QuorumConfig, QuorumMember};
 
@@ -116,13 +116,13 @@ impl QuorumThread {
     }
 
     /// What requests for the controller need: here, and on another node.
-    pub(super) fn controller(&self, node: BrokerId, metadata: &Publisher) -> ControllerSide {
+    pub(super) fn controller(&self, config: &NodeConfig, metadata: &Publisher) -> ControllerSide {
         let cluster = self.handles.cluster;
         let cluster_id: Arc<str> = cluster_id(cluster).into();
         let view: Arc<dyn QuorumView> = Arc::new(RaftView(self.handles.raft.clone()));
         let controller = self.handles.controller.clone();
         let service = ControllerService::new(
-            node,
+            config.node_id,
             (cluster, cluster_id.clone()),
             controller.clone(),
             view.clone(),
@@ -131,7 +131,7 @@ impl QuorumThread {
         let channel = ControllerChannel::new(
             service.clone(),
             view.clone(),
-            Box::new(Carriers::default()),
+            Box::new(Carriers::new(&config.peers)),
             self.runtime.clone(),
         );
         let admin = Admin::new(cluster_id, controller, view).with_channel(channel.clone());

@@ -55,6 +55,7 @@ async fn make(raft: &Raft, metrics: &Metrics, change: Change) -> Result<(), Memb
     match change {
         Change::AddLearner(Seen { node, member }) => raft.add_learner(node, member).await?,
         Change::RemoveLearner(node) => raft.remove_learner(node).await?,
+        Change::Address(node, address) => raft.set_address(node, address).await?,
         Change::Voters(voters) => {
             let is_led_by = voters.contains(&metrics.node);
             debug_assert!(is_led_by, "a leader never withdraws its own vote");
@@ -65,13 +66,14 @@ async fn make(raft: &Raft, metrics: &Metrics, change: Change) -> Result<(), Memb
 }
 
 impl Asking {
-    /// The peers of this cluster that answer, each with the disk that it has now.
+    /// This node and the peers of this cluster that answer, each with the disk and at the place that it has now.
     async fn look(&self) -> Vec<Seen> {
-        let answers = self.ask_all().await;
-        let cluster = self.doors.hello().cluster;
+        let mut answers = self.ask_all().await;
+        let me = self.doors.hello();
+        answers.insert(self.me, me);
         let ours = answers
             .into_iter()
-            .filter(|(peer, hello)| hello.cluster == cluster && hello.node == *peer);
+            .filter(|(peer, hello)| hello.cluster == me.cluster && hello.node == *peer);
         let seen = ours.filter_map(|(peer, hello)| {
             let named = self.peers.iter().find(|named| named.id == peer)?;
             Some(Seen {

@@ -4,7 +4,7 @@
 //!   comes as a learner, catches up, and is promoted (decision 7).
 //! - One step at a time, and a voter leaves only while a majority of all voters, without it, answers: else the
 //!   change could not be committed, and would stop everything that comes after it.
-//! - The stored membership wins: nobody leaves because `--peers` does not name it.
+//! - The stored membership wins: nobody leaves because `--peers` does not name it. `--peers` says where the members are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) enum Change {
     RemoveLearner(NodeId),
     /// These vote from now on.
     Voters(BTreeSet<NodeId>),
+    /// A member is the one it was, at another place.
+    Address(NodeId, String),
 }
 
 /// The next step, if one is due. `metrics` are those of the leader, `seen` the nodes of its cluster that answer.
@@ -44,6 +46,11 @@ pub(super) fn next_change(metrics: &Metrics, seen: &[Seen]) -> Option<Change> {
 fn change_for(metrics: &Metrics, seen: &Seen) -> Option<Change> {
     let node = seen.node;
     let has_same_disk = |known: &Member| known.directory == seen.member.directory;
+    let known = metrics.voters.get(&node);
+    let known = known.or_else(|| metrics.observers.get(&node));
+    if known.is_some_and(|known| has_same_disk(known) && known.address != seen.member.address) {
+        return Some(Change::Address(node, seen.member.address.clone()));
+    }
     if let Some(voter) = metrics.voters.get(&node) {
         let is_replaced = !has_same_disk(voter) && node != metrics.node;
         return (is_replaced && can_do_without(metrics, node)).then(|| {
@@ -94,6 +101,7 @@ pub(super) fn describe(change: &Change, voters: &BTreeMap<NodeId, Member>) -> St
         Change::RemoveLearner(node) => {
             format!("node {node} has another disk: it starts to follow anew")
         }
+        Change::Address(node, address) => format!("node {node} is at {address} now"),
         Change::Voters(after) => {
             let joins = after.iter().find(|node| !voters.contains_key(node));
             let leaves = voters.keys().find(|node| !after.contains(node));
@@ -216,6 +224,26 @@ mod tests {
         );
         silence(&mut metrics, 3);
         assert_eq!(next_change(&metrics, &[seen(5, 9)]), None);
+    }
+
+    #[test]
+    fn a_member_that_answers_elsewhere_is_known_there_whether_it_votes_or_not() {
+        let moved = |number| {
+            let mut seen = seen(u64::from(number), number);
+            seen.member.address = "elsewhere:9093".to_owned();
+            seen
+        };
+        let mut metrics = leader_of(3);
+        metrics.observers.insert(NodeId(4), disk(4));
+        for number in [1, 3, 4] {
+            let node = NodeId(u64::from(number));
+            let change = Change::Address(node, "elsewhere:9093".to_owned());
+            assert_eq!(next_change(&metrics, &[moved(number)]), Some(change));
+        }
+        // Another disk at another place is another voter.
+        let mut other = moved(3);
+        other.member.directory = DirectoryId([9; 16]);
+        assert_eq!(next_change(&metrics, &[other]), Some(voters(&[1, 2])));
     }
 
     #[test]

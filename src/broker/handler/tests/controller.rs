@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ottla_raft::Peer;
 use uuid::Uuid;
 
 use super::*;
@@ -24,7 +25,7 @@ const VERSION: i16 = 1;
 struct NoWay;
 
 impl Carry for NoWay {
-    fn carry<'a>(&'a self, _: &'a str, _: CarryClass, _: &'a [u8], _: Duration) -> Carried<'a> {
+    fn carry<'a>(&'a self, _: &'a Peer, _: CarryClass, _: &'a [u8], _: Duration) -> Carried<'a> {
         Box::pin(async { Err(CarryError::NotSent("there is no way".into())) })
     }
 }
