@@ -9,8 +9,7 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,14 +18,20 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a node may take to become ready or to stop: far above what it takes, so that only a hang meets it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Between two looks whether the process still runs.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// What no line of a healthy node holds: it has no better word for an error, or it panicked.
 const BUGS: [&str; 2] = ["UNKNOWN_SERVER_ERROR", "panicked at"];
+/// Lines beyond these are looked at for bugs and not kept.
+const LINE_COUNT_MAX: usize = 100_000;
 
 /// How a node is started, so that it can be started again the same way.
 #[derive(Clone, Debug)]
 pub struct NodeCommand {
     program: OsString,
     arguments: Vec<OsString>,
+    log_filter: Option<&'static str>,
 }
 
 /// Why a node did not start or stop.
@@ -65,6 +70,7 @@ impl NodeCommand {
         Self {
             program: program.as_ref().to_owned(),
             arguments: Vec::new(),
+            log_filter: None,
         }
     }
 
@@ -86,13 +92,31 @@ impl NodeCommand {
         self
     }
 
+    /// Has the node log other events than usual.
+    #[must_use]
+    pub fn log_filter(mut self, filter: &'static str) -> Self {
+        self.log_filter = Some(filter);
+        self
+    }
+
     /// Starts the process and waits until it is ready.
     ///
     /// # Errors
     /// [`LaunchError`]; the process is gone then.
     pub fn start(&self) -> Result<NodeProcess, LaunchError> {
+        let mut node = self.spawn()?;
+        node.wait_until_ready()?;
+        Ok(node)
+    }
+
+    /// Starts the process, which may never become ready.
+    ///
+    /// # Errors
+    /// [`LaunchError::Spawn`].
+    pub fn spawn(&self) -> Result<NodeProcess, LaunchError> {
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
+            .envs(self.log_filter.map(|filter| ("OTTLA_LOG", filter)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -101,54 +125,71 @@ impl NodeCommand {
                 program: self.program.clone(),
                 source,
             })?;
-        let (lines_in, lines) = sync_channel(1024);
-        let bugs = Bugs::default();
+        let output = Arc::new(Output::default());
         let stdout = child.stdout.take();
+        let stderr = child.stderr.take();
         let mut readers: Vec<_> = stdout
-            .map(|pipe| follow(pipe, lines_in.clone(), bugs.clone()))
+            .map(|pipe| follow(pipe, Arc::clone(&output)))
             .into_iter()
             .collect();
-        let stderr = child.stderr.take();
-        readers.extend(stderr.map(|pipe| follow(pipe, lines_in, bugs.clone())));
-        let mut node = NodeProcess {
+        readers.extend(stderr.map(|pipe| follow(pipe, Arc::clone(&output))));
+        Ok(NodeProcess {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             readers,
-            bugs,
-        };
-        node.address = node.wait_until_ready(&lines)?;
-        Ok(node)
+            output,
+        })
     }
 }
 
-/// Reads a pipe to its end, so that the node never blocks on it; lines beyond what fits are dropped.
-fn follow(
-    pipe: impl Read + Send + 'static,
-    lines: SyncSender<String>,
-    bugs: Bugs,
-) -> JoinHandle<()> {
+/// Reads a pipe to its end, so that the node never blocks on it.
+fn follow(pipe: impl Read + Send + 'static, output: Arc<Output>) -> JoinHandle<()> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            bugs.look_at(&line);
-            let _ = lines.try_send(line);
+            output.push(line);
         }
     })
 }
 
-/// The lines of a node that tell of a bug.
-#[derive(Clone, Debug, Default)]
-struct Bugs(Arc<Mutex<Vec<String>>>);
+/// What a node wrote.
+#[derive(Debug, Default)]
+struct Output {
+    said: Mutex<Said>,
+    grown: Condvar,
+}
 
-impl Bugs {
-    fn look_at(&self, line: &str) {
-        if BUGS.iter().any(|bug| line.contains(bug)) {
-            let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push(line.to_owned());
-        }
+#[derive(Debug, Default)]
+struct Said {
+    lines: Vec<String>,
+    /// The lines that tell of a bug.
+    bugs: Vec<String>,
+}
+
+impl Output {
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn push(&self, line: String) {
+        let mut said = self.said();
+        if BUGS.iter().any(|bug| line.contains(bug)) {
+            said.bugs.push(line.clone());
+        }
+        if said.lines.len() < LINE_COUNT_MAX {
+            said.lines.push(line);
+        }
+        drop(said);
+        self.grown.notify_all();
+    }
+
+    /// The first of what `find` finds in a line, waited for a little.
+    fn find<T>(&self, within: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let first = |said: &Said| said.lines.iter().find_map(|line| find(line));
+        let waited = self
+            .grown
+            .wait_timeout_while(self.said(), within, |said| first(said).is_none());
+        let (said, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        first(&said)
     }
 }
 
@@ -158,31 +199,54 @@ pub struct NodeProcess {
     child: Child,
     address: SocketAddr,
     readers: Vec<JoinHandle<()>>,
-    bugs: Bugs,
+    output: Arc<Output>,
 }
 
 impl NodeProcess {
-    fn wait_until_ready(&mut self, lines: &Receiver<String>) -> Result<SocketAddr, LaunchError> {
-        let mut output = String::new();
-        loop {
-            match lines.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    if let Some(address) = ready_address(&line) {
-                        return Ok(address);
-                    }
-                    output.push_str(&line);
-                    output.push('\n');
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    let status = self.child.wait()?;
-                    return Err(LaunchError::Ended { status, output });
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(LaunchError::Late {
-                        what: "become ready",
-                    });
-                }
+    /// Waits until it serves; then [`NodeProcess::address`] is known.
+    ///
+    /// # Errors
+    /// [`LaunchError`].
+    pub fn wait_until_ready(&mut self) -> Result<(), LaunchError> {
+        for _ in 0..PATIENCE.as_millis() / GLANCE.as_millis() {
+            if let Some(address) = self.output.find(GLANCE, ready_address) {
+                self.address = address;
+                return Ok(());
             }
+            if let Some(status) = self.child.try_wait()? {
+                self.read_to_the_end();
+                let output = self.output.said().lines.join("\n");
+                return Err(LaunchError::Ended { status, output });
+            }
+        }
+        Err(LaunchError::Late {
+            what: "become ready",
+        })
+    }
+
+    /// Whether it says, now or soon, a line that holds all these words.
+    pub fn says(&self, words: &[&str], within: Duration) -> bool {
+        let has_all = |line: &str| words.iter().all(|word| line.contains(word));
+        let found = self.output.find(within, |line| has_all(line).then_some(()));
+        found.is_some()
+    }
+
+    /// The lines that it wrote so far.
+    pub fn output(&self) -> Vec<String> {
+        self.output.said().lines.clone()
+    }
+
+    /// Whether the process has not ended.
+    ///
+    /// # Errors
+    /// [`LaunchError::Process`].
+    pub fn is_running(&mut self) -> Result<bool, LaunchError> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    fn read_to_the_end(&mut self) {
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
         }
     }
 
@@ -232,10 +296,8 @@ impl Drop for NodeProcess {
         // Already ended is fine; there is nobody to tell of anything else.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for reader in self.readers.drain(..) {
-            let _ = reader.join();
-        }
-        let bugs = self.bugs.take();
+        self.read_to_the_end();
+        let bugs = &self.output.said().bugs;
         assert!(
             bugs.is_empty() || thread::panicking(),
             "the node wrote of a bug of its own: {bugs:#?}"

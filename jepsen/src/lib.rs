@@ -9,5 +9,6 @@ pub mod fault;
 pub mod history;
 pub mod launch;
 pub mod lossy;
+pub mod proxy;
 pub mod rng;
 pub mod w1;

@@ -84,6 +84,8 @@ impl Inner {
             Call::Vote { vote, last } => {
                 let rpc = VoteRequest::new(vote.into(), last.map(Into::into));
                 let answer = self.engine.vote(rpc).await.map_err(|_| Refusal::Stopped)?;
+                let is_granted = answer.vote_granted;
+                tracing::debug!(candidate = from.node, is_granted, "was asked for a vote");
                 Ok(Answer::Vote {
                     vote: (&answer.vote).into(),
                     is_granted: answer.vote_granted,

@@ -1,4 +1,4 @@
-//! While this node leads, keeps the membership in step with the disks that answer.
+//! While this node leads, keeps the membership in step with the disks that answer; while nobody does, says why.
 
 use std::time::Duration;
 
@@ -9,6 +9,10 @@ use super::{Asking, node_id};
 
 /// How often the leader looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// An election is over long before: who has no leader for so many looks has none to hope for.
+const LOOK_COUNT_LEADERLESS: u32 = 6;
+/// How often it is said again, in looks.
+const LOOK_COUNT_SAID: u32 = 20;
 
 /// Runs for as long as the node does.
 pub(super) async fn run(raft: Raft, asking: Asking) {
@@ -16,9 +20,20 @@ pub(super) async fn run(raft: Raft, asking: Asking) {
     if asking.peers.len() < 2 {
         return;
     }
+    let mut leaderless = 0_u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let metrics = raft.metrics();
+        leaderless = match metrics.leader {
+            None => leaderless.saturating_add(1),
+            Some(_) => 0,
+        };
+        if leaderless % LOOK_COUNT_SAID == LOOK_COUNT_LEADERLESS {
+            let seen = asking.look().await;
+            if let Some(missing) = members::describe_missing(&metrics, &seen) {
+                tracing::warn!("{missing}");
+            }
+        }
         if metrics.leader != Some(metrics.node) {
             continue;
         }
@@ -26,9 +41,12 @@ pub(super) async fn run(raft: Raft, asking: Asking) {
         let Some(change) = members::next_change(&metrics, &seen) else {
             continue;
         };
-        tracing::info!("{}", members::describe(&change, &metrics.voters));
-        if let Err(error) = make(&raft, &metrics, change).await {
-            tracing::warn!(%error, "the quorum's membership was not changed, and will be looked at again");
+        let change_text = members::describe(&change, &metrics.voters);
+        match make(&raft, &metrics, change).await {
+            Ok(()) => tracing::info!("{change_text}"),
+            Err(error) => {
+                tracing::warn!(%error, "not done, and will be looked at again: {change_text}");
+            }
         }
     }
 }

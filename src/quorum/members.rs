@@ -116,6 +116,36 @@ pub(super) fn describe(change: &Change, voters: &BTreeMap<NodeId, Member>) -> St
     }
 }
 
+/// What is missing for a leader, if too few voters are there; `seen` are the nodes that answer, this one among them.
+pub(super) fn describe_missing(metrics: &Metrics, seen: &[Seen]) -> Option<String> {
+    let voters = &metrics.voters;
+    if voters.is_empty() {
+        return Some(
+            "this node's disk is new to the quorum, which has no leader: it follows once most of the voters run with \
+             the data that they had"
+                .to_owned(),
+        );
+    }
+    let missing = voters.iter().filter_map(|(node, voter)| {
+        let answer = seen.iter().find(|seen| seen.node == *node);
+        match answer.map(|answer| answer.member.directory == voter.directory) {
+            Some(true) => None,
+            Some(false) => Some(format!("node {node} has another disk than it voted with")),
+            None => Some(format!("node {node} does not answer")),
+        }
+    });
+    let missing: Vec<_> = missing.collect();
+    let needed = voters.len() / 2 + 1;
+    (voters.len() - missing.len() < needed).then(|| {
+        format!(
+            "the quorum has no leader: {needed} of its {} voters must run with the data that they had, and {}. Start \
+             what is down, and give a replaced disk its data back",
+            voters.len(),
+            missing.join(", ")
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use ottla_raft::{Replica, Term};
@@ -224,6 +254,23 @@ mod tests {
         );
         silence(&mut metrics, 3);
         assert_eq!(next_change(&metrics, &[seen(5, 9)]), None);
+    }
+
+    #[test]
+    fn too_few_voters_are_named_with_what_they_lack() {
+        let metrics = leader_of(3);
+        assert_eq!(
+            describe_missing(&metrics, &[seen(1, 1), seen(2, 2), seen(3, 9)]),
+            None,
+            "two are enough, and will find each other"
+        );
+        let said = describe_missing(&metrics, &[seen(3, 3), seen(1, 9)]).unwrap();
+        assert!(said.contains("2 of its 3 voters"), "{said}");
+        let missing = "node 1 has another disk than it voted with, node 2 does not answer.";
+        assert!(said.contains(missing), "{said}");
+        // A wiped disk knows no voters.
+        let wiped = describe_missing(&leader_of(0), &[seen(3, 9)]).unwrap();
+        assert!(wiped.contains("new to the quorum"), "{wiped}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::print_stderr,
     reason = "a test ends at the first surprise"
 )]
 
@@ -10,6 +11,7 @@
 #[allow(dead_code, reason = "the tests of single nodes use the rest")]
 mod client;
 
+mod bootstrap;
 mod joining;
 
 use std::net::{SocketAddr, TcpListener};
@@ -28,15 +30,18 @@ use tempfile::TempDir;
 
 /// The binary under test.
 const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
+const IDS: [i32; 3] = [1, 2, 3];
 /// Far above what anything here takes: only a hang meets it.
 const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Nodes 1 to 3, each with a directory of its own.
+/// Nodes 1 to 3, each with a directory of its own. No node that is still in it may end by itself.
 struct Lab {
     nodes: Vec<Option<NodeProcess>>,
     commands: Vec<NodeCommand>,
-    _directory: TempDir,
+    /// What each node is told of all.
+    peers: String,
+    directory: TempDir,
 }
 
 /// A topic's first partition, as a node shows it.
@@ -47,31 +52,61 @@ struct Shown {
 }
 
 impl Lab {
+    /// Three nodes that run.
     fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        // All at once, so that no two get the same port.
-        let listeners: Vec<_> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let peers: Vec<_> = listeners
-            .iter()
-            .enumerate()
-            .map(|(at, listener)| format!("{}@{}", at + 1, listener.local_addr().unwrap()))
-            .collect();
-        drop(listeners);
-        let peers = peers.join(",");
-        let command = |id: usize| {
-            let data: PathBuf = directory.path().join(id.to_string());
-            NodeCommand::node(OTTLA, &data).arguments(["--id", &id.to_string(), "--peers", &peers])
-        };
-        let commands: Vec<_> = (1..=3).map(command).collect();
-        let mut lab = Self {
-            nodes: commands.iter().map(|_| None).collect(),
-            commands,
-            _directory: directory,
-        };
+        let mut lab = Self::new();
         lab.start_all();
         lab
+    }
+
+    /// Three nodes that do not run yet.
+    fn new() -> Self {
+        Self::at(&free_addresses())
+    }
+
+    /// Three nodes whose quorum is to be found there.
+    fn at(quorum: &[SocketAddr]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let peers = named(quorum);
+        let mut lab = Self {
+            nodes: IDS.map(|_| None).into(),
+            commands: Vec::new(),
+            peers,
+            directory,
+        };
+        lab.commands = IDS.map(|id| lab.command(id, &lab.peers)).into();
+        lab
+    }
+
+    /// How a node is started with these `--peers`.
+    fn command(&self, id: i32, peers: &str) -> NodeCommand {
+        NodeCommand::node(OTTLA, &self.data(id)).arguments([
+            "--id",
+            &id.to_string(),
+            "--peers",
+            peers,
+        ])
+    }
+
+    fn data(&self, id: i32) -> PathBuf {
+        self.directory.path().join(id.to_string())
+    }
+
+    /// Starts a node that may wait for others.
+    fn spawn(&mut self, id: i32) {
+        let node = self.commands[at(id)].spawn().unwrap();
+        self.nodes[at(id)] = Some(node);
+    }
+
+    fn node(&self, id: i32) -> &NodeProcess {
+        self.nodes[at(id)].as_ref().expect("the node runs")
+    }
+
+    /// Waits until all nodes that run serve.
+    fn until_ready(&mut self) {
+        for node in self.nodes.iter_mut().flatten() {
+            node.wait_until_ready().unwrap();
+        }
     }
 
     /// Starts what does not run, all at once: a node is ready when its cluster is.
@@ -85,8 +120,7 @@ impl Lab {
     }
 
     fn address(&self, id: i32) -> SocketAddr {
-        let at = usize::try_from(id - 1).unwrap();
-        self.nodes[at].as_ref().expect("the node runs").address()
+        self.node(id).address()
     }
 
     fn connect(&self, id: i32) -> Client {
@@ -94,8 +128,7 @@ impl Lab {
     }
 
     fn take(&mut self, id: i32) -> NodeProcess {
-        let at = usize::try_from(id - 1).unwrap();
-        self.nodes[at].take().expect("the node runs")
+        self.nodes[at(id)].take().expect("the node runs")
     }
 
     /// The ids of the nodes that run.
@@ -188,6 +221,42 @@ impl Lab {
             })
         })
     }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for (id, node) in IDS.iter().zip(&mut self.nodes) {
+            if let Some(node) = node.as_ref().filter(|_| std::thread::panicking()) {
+                eprintln!("node {id} wrote:\n{}", node.output().join("\n"));
+            }
+            let has_ended = node
+                .as_mut()
+                .is_some_and(|node| !node.is_running().unwrap());
+            assert!(
+                !has_ended || std::thread::panicking(),
+                "node {id} ended unasked"
+            );
+        }
+    }
+}
+
+fn at(id: i32) -> usize {
+    usize::try_from(id - 1).unwrap()
+}
+
+/// Addresses that are free now, for a quorum of three.
+fn free_addresses() -> Vec<SocketAddr> {
+    // All at once, so that no two are the same.
+    let listeners = IDS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    addresses.map(Result::unwrap).collect()
+}
+
+/// The `--peers` that name nodes at these addresses.
+fn named(addresses: &[SocketAddr]) -> String {
+    let named = IDS.iter().zip(addresses);
+    let named: Vec<_> = named.map(|(id, at)| format!("{id}@{at}")).collect();
+    named.join(",")
 }
 
 /// Waits until something is so.

@@ -3,7 +3,6 @@
 //! A cut has a direction: what `from` sends no longer reaches `to`. Clients reach every node at all times.
 
 mod namespaces;
-mod proxy;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,8 +13,8 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 
 use super::guard::Guard;
+use crate::proxy::{self, Door, Proxies};
 use namespaces::Namespaces;
-use proxy::{Door, Proxies};
 
 /// How links are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

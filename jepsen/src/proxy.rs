@@ -25,23 +25,27 @@ type Link = (i32, i32);
 /// Process ids by node.
 type Processes = Arc<Mutex<BTreeMap<i32, u32>>>;
 /// The other end of a connection, and who wants to know whose it is.
-type Question = (SocketAddr, oneshot::Sender<Option<i32>>);
+type Question = (SocketAddr, oneshot::Sender<Owner>);
 
 /// Questions that wait; a connection beyond them waits for its turn to ask.
 const QUESTION_COUNT_MAX: usize = 256;
+/// A socket that is not listed in so many looks is gone.
+const LOOK_COUNT_MAX: usize = 5;
 
 /// A listener that stands for a node's.
 #[derive(Debug)]
-pub(super) struct Door {
-    pub(super) node: i32,
-    pub(super) listener: BlockingListener,
+pub struct Door {
+    /// The node that it stands for.
+    pub node: i32,
+    /// Where others reach it.
+    pub listener: BlockingListener,
     /// Where the node itself listens.
-    pub(super) behind: SocketAddr,
+    pub behind: SocketAddr,
 }
 
 /// All proxies of a run; they end with it.
 #[derive(Debug)]
-pub(super) struct Proxies {
+pub struct Proxies {
     cut: watch::Sender<BTreeSet<Link>>,
     processes: Processes,
     stop: Option<oneshot::Sender<()>>,
@@ -49,7 +53,11 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    pub(super) fn start(doors: Vec<Door>) -> Result<Self> {
+    /// Opens the doors.
+    ///
+    /// # Errors
+    /// Too few files or threads.
+    pub fn start(doors: Vec<Door>) -> Result<Self> {
         let (cut, cuts) = watch::channel(BTreeSet::new());
         let (stop, stopped) = oneshot::channel();
         let processes = Processes::default();
@@ -81,7 +89,7 @@ impl Proxies {
     }
 
     /// A node runs as this process now.
-    pub(super) fn started(&self, node: i32, process: u32) {
+    pub fn started(&self, node: i32, process: u32) {
         let mut processes = self
             .processes
             .lock()
@@ -89,13 +97,15 @@ impl Proxies {
         processes.insert(node, process);
     }
 
-    pub(super) fn cut(&self, from: i32, to: i32) {
+    /// What `from` sends does not reach `to` any more.
+    pub fn cut(&self, from: i32, to: i32) {
         self.cut.send_modify(|cut| {
             cut.insert((from, to));
         });
     }
 
-    pub(super) fn heal(&self) {
+    /// Ends all cuts.
+    pub fn heal(&self) {
         self.cut.send_modify(BTreeSet::clear);
     }
 }
@@ -119,12 +129,18 @@ async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, ask: mpsc::Sen
         tokio::spawn(async move {
             let (answer, answered) = oneshot::channel();
             let asked = ask.send((peer, answer)).await;
-            let (Ok(()), Ok(opener)) = (asked, answered.await) else {
+            let (Ok(()), Ok(owner)) = (asked, answered.await) else {
                 return;
+            };
+            let link = match owner {
+                Owner::Node(opener) => Some((opener, node)),
+                Owner::Client => None,
+                // What a node said before it hung up must not slip through a cut.
+                Owner::Nobody => return,
             };
             // A node that is down refuses; the other side sees its connection end.
             if let Ok(inner) = TcpStream::connect(behind).await {
-                join(stream, inner, opener.map(|opener| (opener, node)), cuts).await;
+                join(stream, inner, link, cuts).await;
             }
         });
     }
@@ -134,16 +150,24 @@ async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, ask: mpsc::Sen
 async fn answer(mut questions: mpsc::Receiver<Question>, processes: Processes) {
     let mut waiting = Vec::new();
     while questions.recv_many(&mut waiting, QUESTION_COUNT_MAX).await > 0 {
-        let known = processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Ok(owners) = spawn_blocking(move || Owners::read(&known)).await else {
-            return;
-        };
-        for (peer, answer) in waiting.drain(..) {
-            // Who asked may be gone.
-            let _ = answer.send(owners.of(peer));
+        for looks_left in (0..LOOK_COUNT_MAX).rev() {
+            let known = processes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let Ok(owners) = spawn_blocking(move || Owners::read(&known)).await else {
+                return;
+            };
+            for (peer, answer) in std::mem::take(&mut waiting) {
+                match owners.of(peer) {
+                    Owner::Nobody if looks_left > 0 => waiting.push((peer, answer)),
+                    // Who asked may be gone.
+                    owner => drop(answer.send(owner)),
+                }
+            }
+            if waiting.is_empty() {
+                break;
+            }
         }
     }
 }
@@ -193,6 +217,15 @@ struct Owners {
     by_inode: BTreeMap<String, i32>,
 }
 
+/// Who holds a socket.
+#[derive(Debug)]
+enum Owner {
+    Node(i32),
+    Client,
+    /// It is closed; or the kernel, which lists sockets while they come and go, has passed over it.
+    Nobody,
+}
+
 impl Owners {
     fn read(processes: &BTreeMap<i32, u32>) -> Self {
         let mut by_inode = BTreeMap::new();
@@ -214,13 +247,20 @@ impl Owners {
         }
     }
 
-    /// The node that a connection's other end belongs to.
-    fn of(&self, peer: SocketAddr) -> Option<i32> {
+    /// Who a connection's other end belongs to.
+    fn of(&self, peer: SocketAddr) -> Owner {
         let SocketAddr::V4(peer) = peer else {
-            return None;
+            return Owner::Client;
         };
-        let inode = self.table.lines().find_map(|line| inode_of(line, peer))?;
-        self.by_inode.get(inode).copied()
+        let inode = self.table.lines().find_map(|line| inode_of(line, peer));
+        match inode {
+            // A socket whose process has closed it, with bytes that may still be on their way.
+            None | Some("0") => Owner::Nobody,
+            Some(inode) => {
+                let node = self.by_inode.get(inode);
+                node.map_or(Owner::Client, |node| Owner::Node(*node))
+            }
+        }
     }
 }
 
@@ -238,7 +278,10 @@ fn inode_of(line: &str, local: SocketAddrV4) -> Option<&str> {
 }
 
 /// A listener on a free port of the loopback interface.
-pub(super) fn free_port() -> Result<BlockingListener> {
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<BlockingListener> {
     BlockingListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")
 }
 
