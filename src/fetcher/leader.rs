@@ -75,27 +75,35 @@ impl Leader {
     async fn take_orders(&mut self) -> bool {
         loop {
             match self.orders.try_recv() {
-                Ok(order) => self.take(order),
+                Ok(order) => {
+                    self.take(order);
+                }
                 Err(mpsc::error::TryRecvError::Disconnected) => return false,
                 Err(mpsc::error::TryRecvError::Empty) if !self.partitions.is_empty() => {
                     return true;
                 }
                 Err(mpsc::error::TryRecvError::Empty) => match self.orders.recv().await {
-                    Some(order) => self.take(order),
+                    Some(order) => {
+                        self.take(order);
+                    }
                     None => return false,
                 },
             }
         }
     }
 
-    fn take(&mut self, order: FetchOrder) {
+    /// Whether there is something new to fetch: an order that only repeats another one changes nothing.
+    fn take(&mut self, order: FetchOrder) -> bool {
         match order {
             FetchOrder::Follow {
                 replica,
                 leader_epoch,
                 ..
             } => self.partitions.follow(replica, leader_epoch),
-            FetchOrder::Stop(key) => self.partitions.stop(key),
+            FetchOrder::Stop(key) => {
+                self.partitions.stop(key);
+                false
+            }
         }
     }
 
@@ -153,13 +161,9 @@ impl Leader {
                 answer = &mut answer => return answer.map_err(Interrupted::Failed),
                 order = self.orders.recv() => match order {
                     None => return Err(Interrupted::Ended),
-                    Some(order) => {
-                        let is_new = matches!(order, FetchOrder::Follow { .. });
-                        self.take(order);
-                        if is_new {
-                            return Err(Interrupted::NewOrder);
-                        }
-                    }
+                    Some(order) => if self.take(order) {
+                        return Err(Interrupted::NewOrder);
+                    },
                 },
             }
         }

@@ -68,7 +68,14 @@ impl Partitions {
         self.all.is_empty()
     }
 
-    pub(super) fn follow(&mut self, replica: Arc<Replica>, leader_epoch: LeaderEpoch) {
+    /// Takes a partition in. `false`: it is there already, and nothing about it is new.
+    pub(super) fn follow(&mut self, replica: Arc<Replica>, leader_epoch: LeaderEpoch) -> bool {
+        let known = self.all.get(&replica.key());
+        if known.is_some_and(|known| {
+            known.leader_epoch == leader_epoch && Arc::ptr_eq(&known.replica, &replica)
+        }) {
+            return false;
+        }
         let watching = replica.watch(self.nudge.clone());
         let followed = Followed {
             leader_epoch,
@@ -78,6 +85,7 @@ impl Partitions {
             replica,
         };
         self.all.insert(followed.replica.key(), followed);
+        true
     }
 
     pub(super) fn stop(&mut self, key: ReplicaKey) {
