@@ -99,15 +99,30 @@ impl Sessions {
 
     /// A broker was heard of, however long its words have waited.
     pub fn touch(&mut self, now: MonoMillis, heartbeat: &Heartbeat) {
-        let deadline = now.saturating_add(self.timeout);
-        let Some(session) = self.find_mut(heartbeat.broker, heartbeat.epoch) else {
+        let Some(session) = self.renew(now, heartbeat.broker, heartbeat.epoch) else {
             return;
         };
-        session.deadline = deadline;
         session.applied = heartbeat.applied;
         if session.probe == ProbeFence::Done {
-            session.probe = ProbeFence::BarredUntil(deadline);
+            session.probe = ProbeFence::BarredUntil(session.deadline);
         }
+    }
+
+    /// A broker has asked for something else than to be heard of.
+    pub fn heard_of(&mut self, now: MonoMillis, broker: BrokerId, epoch: BrokerEpoch) {
+        self.renew(now, broker, epoch);
+    }
+
+    fn renew(
+        &mut self,
+        now: MonoMillis,
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    ) -> Option<&mut Session> {
+        let deadline = now.saturating_add(self.timeout);
+        let session = self.find_mut(broker, epoch)?;
+        session.deadline = deadline;
+        Some(session)
     }
 
     /// The unfenced broker whose session ended first, if one did. It is named again only after a pause,
@@ -189,10 +204,12 @@ impl Sessions {
         }
     }
 
-    /// A broker is being fenced because nothing answers at its address.
-    pub fn fenced_by_probe(&mut self, broker: BrokerId, epoch: BrokerEpoch) {
+    /// A broker is being fenced because nothing answers at its address. Its session is over with that, so a fence
+    /// that did not come about is tried again.
+    pub fn fenced_by_probe(&mut self, now: MonoMillis, broker: BrokerId, epoch: BrokerEpoch) {
         if let Some(session) = self.find_mut(broker, epoch) {
             session.probe = ProbeFence::Done;
+            session.deadline = now.saturating_add(RETRY_PAUSE);
         }
     }
 

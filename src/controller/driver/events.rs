@@ -112,7 +112,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         self.put_back(admitted);
         if let Some(Suspect { broker, epoch }) = gone.filter(|_| self.is_active()) {
             tracing::info!(%broker, %epoch, "a broker's process is gone and it is fenced");
-            self.watch.sessions.fenced_by_probe(broker, epoch);
+            self.watch.sessions.fenced_by_probe(now, broker, epoch);
             self.fence(broker, epoch);
         }
     }
@@ -145,8 +145,14 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
 
     /// Puts a request where its turn is: an urgent one goes before the bulk ones that wait.
     fn take(&mut self, request: Request) {
-        if let Command::Heartbeat(heartbeat) = &request.command {
-            self.watch.sessions.touch(clock::mono(), heartbeat);
+        let sessions = &mut self.watch.sessions;
+        match &request.command {
+            Command::Heartbeat(heartbeat) => sessions.touch(clock::mono(), heartbeat),
+            // It may stand before the heartbeats of its broker, on the same connection.
+            Command::AlterPartition(change) => {
+                sessions.heard_of(clock::mono(), change.broker, change.epoch);
+            }
+            _ => {}
         }
         let at = if request.command.is_urgent() {
             let is_bulk = |waiting: &Request| !waiting.command.is_urgent();

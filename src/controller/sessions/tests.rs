@@ -157,7 +157,9 @@ fn who_is_heard_of_after_a_fence_by_probe_is_not_fenced_so_again_for_a_session()
         sessions.suspect(at(now), image, broker(1), epoch).is_some()
     };
     assert!(is_suspect(&sessions, 0, &image));
-    sessions.fenced_by_probe(broker(1), epoch);
+    sessions.fenced_by_probe(at(0), broker(1), epoch);
+    // As long as the fence does not show, it is due again.
+    assert_eq!(expired(&mut sessions.clone(), 500, &image), Some(1));
     change(&mut image, 1, BrokerState::Fenced);
     assert!(!is_suspect(&sessions, 1, &image));
     sessions.touch(at(10), &heartbeat(&image, 1));
