@@ -101,7 +101,16 @@ async fn send(broker: &Broker, channel: &ControllerChannel, waiting: &mut Waitin
     let asked: Vec<_> = waiting.values().take(BATCH_MAX).cloned().collect();
     let request = request(broker.id, epoch, &asked);
     let body = match channel.ask(&request, CALL_WITHIN).await {
-        Ok(answered) => answered.body,
+        Ok(answered) => {
+            // A set was decided over settings that this broker must have by then: one that is too small for a raised
+            // minimum must commit nothing under the old one.
+            let mut applied = broker.applied.subscribe();
+            let is_there = applied.wait_for(|applied| *applied >= answered.version);
+            if is_there.await.is_err() {
+                return false;
+            }
+            answered.body
+        }
         Err(error) => {
             tracing::debug!(%error, "ISR changes were not answered");
             return false;
