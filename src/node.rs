@@ -25,7 +25,7 @@ use crate::metadata::{BrokerEpoch, Publisher};
 use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
 use crate::replica::replicas::Outbound;
-use crate::replica::{ReplicaMap, Replicas, following, isr_change};
+use crate::replica::{ReplicaMap, Replicas, following, isr_change, worker};
 
 mod data_plane;
 mod desk;
@@ -206,6 +206,7 @@ impl Node {
         let outbound = Outbound {
             isr_proposals,
             fetch_orders,
+            work: worker::start().map_err(StartError::Thread)?,
         };
         let replicas = Arc::new(Replicas::new(
             config.node_id,

@@ -14,9 +14,10 @@ pub mod replicas;
 pub mod request;
 mod settings;
 pub mod view;
+pub mod worker;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 use ottla_storage::log::PartitionLog;
@@ -28,12 +29,14 @@ use core::partition::Partition;
 use directories::Directories;
 use driver::{Closing, Driver, Event, Part};
 use following::FromLeader;
-use isr_change::{IsrAnswer, IsrProposals};
+use isr_change::IsrAnswer;
+use replicas::Outbound;
 use request::Submission;
 use settings::PartitionConfig;
 use view::{Published, View, Watch};
+use worker::WorkQueue;
 
-use crate::metadata::{BrokerId, PartitionEpoch, PartitionIndex, TopicId};
+use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch, PartitionIndex, TopicId};
 
 pub use replicas::{PartitionChange, ReplicaMap, Replicas};
 
@@ -71,6 +74,11 @@ pub struct Replica {
     topic: Arc<str>,
     published: Arc<Published>,
     lock: Combining<Event, Driver>,
+    /// This replica itself, for whoever works on it later.
+    me: Weak<Replica>,
+    work: WorkQueue,
+    /// Whether it stands in the line already.
+    is_handed_over: AtomicBool,
     is_open_asked: AtomicBool,
     /// The directory that the metadata names for a log that does not exist yet.
     assigned_directory: Option<DirectoryId>,
@@ -85,7 +93,7 @@ impl Replica {
         config: Arc<PartitionConfig>,
         (directories, assigned_directory): (Arc<Directories>, Option<DirectoryId>),
         initial: Arc<View>,
-        proposals: IsrProposals,
+        outbound: &Outbound,
     ) -> Arc<Self> {
         Arc::new_cyclic(|replica| {
             let published = Arc::new(Published::new(initial));
@@ -96,13 +104,16 @@ impl Replica {
                 published.clone(),
                 core,
                 config,
-                proposals,
+                outbound.isr_proposals.clone(),
             );
             Self {
                 key,
                 topic,
                 published,
                 lock: Combining::new(Limits::default(), driver),
+                me: replica.clone(),
+                work: outbound.work.clone(),
+                is_handed_over: AtomicBool::new(false),
                 is_open_asked: AtomicBool::new(false),
                 assigned_directory,
                 directory: OnceLock::new(),
@@ -157,8 +168,7 @@ impl Replica {
         if !self.is_open_asked.load(Ordering::Acquire)
             && !self.is_open_asked.swap(true, Ordering::AcqRel)
         {
-            self.lock.complete(Event::Open);
-            self.lock.run();
+            self.post(Event::Open);
         }
     }
 
@@ -191,9 +201,10 @@ impl Replica {
         self.post(Event::Play(part));
     }
 
-    /// A follower has asked this leader for records, in a way that shows how far it is.
+    /// A follower has asked this leader for records, in a way that shows how far it is. For the cores.
     pub fn follower_fetched(&self, fetch: FollowerFetch) {
-        self.post(Event::FollowerFetch(fetch));
+        self.lock.complete(Event::FollowerFetch(fetch));
+        self.lock.run();
     }
 
     /// The leader has answered a fetch for this follower.
@@ -201,14 +212,16 @@ impl Replica {
         self.post(Event::FromLeader(Box::new(answer)));
     }
 
+    /// The controller has answered. The quorum's thread says so, and has no time for the consequences.
     pub(crate) fn isr_answered(&self, proposed_at: PartitionEpoch, answer: IsrAnswer) {
-        self.post(Event::IsrAnswered(proposed_at, answer));
+        self.lock.complete(Event::IsrAnswered(proposed_at, answer));
+        self.hand_over();
     }
 
     /// The metadata lets this follower be in sync no more: it was fenced, or stops.
-    pub(crate) fn follower_gone(&self, follower: BrokerId) {
+    pub(crate) fn follower_gone(&self, follower: BrokerId, since: ImageVersion) {
         if matches!(**self.view(), View::Led(_)) {
-            self.post(Event::FollowerGone(follower));
+            self.post(Event::FollowerGone(follower, since));
         }
     }
 
@@ -229,9 +242,10 @@ impl Replica {
         self.post(Event::Log(event));
     }
 
-    /// A deadline of a request has passed.
+    /// A deadline of a request has passed. For the cores.
     pub fn tick(&self) {
-        self.post(Event::Tick);
+        self.lock.complete(Event::Tick);
+        self.lock.run();
     }
 
     /// It is time for retention. A log that is not open is opened if it has more than its active segment.
@@ -266,9 +280,31 @@ impl Replica {
         self.post(Event::Close(closing));
     }
 
+    /// Tells of an event, and leaves the requests that wait to others: this thread is none of the cores'.
     fn post(&self, event: Event) {
         self.lock.complete(event);
-        self.lock.run();
+        if self.lock.run_completions() {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&self) {
+        let is_in_line = self.is_handed_over.swap(true, Ordering::AcqRel);
+        if let Some(me) = self.me.upgrade().filter(|_| !is_in_line)
+            && self.work.send(me).is_err()
+        {
+            // It does not end before the replicas do.
+            tracing::error!("the thread that works for partitions has ended");
+        }
+    }
+
+    /// Works for a few turns, and stands in line again for the rest.
+    fn work_for(&self, turn_count: usize) {
+        // Before the first look: who finds work left after this hands it over again.
+        self.is_handed_over.store(false, Ordering::Release);
+        if self.lock.run_for(turn_count) {
+            self.hand_over();
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! From a change of the metadata to the replicas of this broker.
 //!
 //! - Deletions come before creations, so that a topic made again under its name finds its place free.
+//! - Settings come before the in-sync sets that were decided over them: a set that is too small for a raised minimum must
+//!   commit nothing under the old one.
 //! - Partitions are keyed by topic id: a stale name never reaches another topic's log.
 //! - One step that fails leaves the others to go on: each replica carries its own failure.
 
@@ -11,7 +13,8 @@ use super::{Broker, housekeeping};
 use crate::config::{Layers, TopicConfig};
 use crate::metadata::publisher::{Published, Subscription};
 use crate::metadata::{
-    BrokerImage, ConfigResource, MetadataDelta, MetadataImage, PartitionImage, TopicId,
+    BrokerImage, ConfigResource, ImageVersion, MetadataDelta, MetadataImage, PartitionImage,
+    TopicId,
 };
 use crate::replica::{PartitionChange, ReplicaKey};
 
@@ -49,9 +52,9 @@ async fn follow(broker: &Broker, mut changes: Subscription) {
 /// Applies one change.
 pub fn apply(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
     delete(broker, delta);
-    create_and_lead(broker, delta, image);
-    tell_of_brokers(broker, delta);
     configure(broker, delta, image);
+    create_and_lead(broker, delta, image);
+    tell_of_brokers(broker, delta, image.version());
 }
 
 fn is_here(broker: &Broker, partition: &PartitionImage) -> bool {
@@ -114,7 +117,7 @@ fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage
 }
 
 /// Whoever is not active any more is waited for by no leader.
-fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta) {
+fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta, now: ImageVersion) {
     let is_active =
         |side: &Option<Arc<BrokerImage>>| side.as_ref().is_some_and(|broker| broker.is_active());
     let gone = delta.brokers.iter().filter(|(_, change)| {
@@ -127,7 +130,7 @@ fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta) {
         .filter(|id| *id != broker.id)
         .collect();
     if !gone.is_empty() {
-        broker.replicas.brokers_gone(&gone);
+        broker.replicas.brokers_gone(&gone, now);
     }
 }
 

@@ -8,6 +8,7 @@
 //! - Completions (of work that the writer itself started, and decisions from above) pass requests
 //!   and are taken even while the writer accepts no requests; each is the answer to one piece of
 //!   work in flight, which is what bounds them. Requests are bounded by count and bytes.
+//! - A thread that must not be kept may work for a bounded time; what it leaves, it hands to somebody who will do it.
 //! - Nothing here waits, so the lock is never held across an await.
 //!
 //! This file imports nothing of the crate: the loom tests compile it by itself.
@@ -161,26 +162,39 @@ impl<E, W: Writer<E>> Combining<E, W> {
 
     /// Works until the queue holds nothing to do, unless someone else is doing so already.
     pub fn run(&self) {
-        loop {
-            let Some(mut locked) = self.writer.try_lock() else {
-                return;
-            };
-            let Locked { writer, events } = &mut *locked;
-            loop {
-                let waiting = self.take_turn(writer.accepts_requests(), events);
-                waiting.into_iter().for_each(Waker::wake);
-                if events.is_empty() {
-                    break;
-                }
-                writer.turn(events);
-                events.clear();
+        while self.work(true, usize::MAX) {}
+    }
+
+    /// Works for so many turns at most. `true`: something is left that nobody works on; the caller must see that
+    /// somebody does.
+    #[must_use]
+    pub fn run_for(&self, turn_count: usize) -> bool {
+        self.work(true, turn_count)
+    }
+
+    /// Works off the completions that are there, and no request. `true` as of [`Self::run_for`].
+    #[must_use]
+    pub fn run_completions(&self) -> bool {
+        self.work(false, 1)
+    }
+
+    fn work(&self, requests_too: bool, turn_count: usize) -> bool {
+        let Some(mut locked) = self.writer.try_lock() else {
+            return false;
+        };
+        let Locked { writer, events } = &mut *locked;
+        for _ in 0..turn_count {
+            let waiting = self.take_turn(requests_too && writer.accepts_requests(), events);
+            waiting.into_iter().for_each(Waker::wake);
+            if events.is_empty() {
+                break;
             }
-            let requests_too = writer.accepts_requests();
-            drop(locked);
-            if !self.has_work(requests_too) {
-                return;
-            }
+            writer.turn(events);
+            events.clear();
         }
+        let accepts_requests = writer.accepts_requests();
+        drop(locked);
+        self.has_work(accepts_requests)
     }
 
     fn take_turn(&self, requests_too: bool, turn: &mut Vec<E>) -> Vec<Waker> {
@@ -370,6 +384,20 @@ mod tests {
         assert_eq!(combining.submit(1, 2), Err(2));
         combining.run();
         assert_eq!(turns(&combining), [vec![1]]);
+    }
+
+    #[test]
+    fn bounded_work_says_that_something_is_left() {
+        let combining = combining(false);
+        combining.submit(40, 1).unwrap();
+        combining.submit(40, 2).unwrap();
+        combining.complete(7);
+        assert!(combining.run_completions());
+        assert_eq!(turns(&combining), [vec![7]]);
+        assert!(combining.run_for(1));
+        assert_eq!(turns(&combining), [vec![7], vec![1]]);
+        assert!(!combining.run_for(1));
+        assert_eq!(turns(&combining), [vec![7], vec![1], vec![2]]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
 use crate::clock;
-use crate::metadata::{BrokerId, PartitionEpoch};
+use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch};
 
 mod append;
 mod follow;
@@ -54,7 +54,7 @@ pub(crate) enum Event {
     /// The controller has answered the proposal made at this epoch.
     IsrAnswered(PartitionEpoch, IsrAnswer),
     /// The metadata lets this follower be in sync no more.
-    FollowerGone(BrokerId),
+    FollowerGone(BrokerId, ImageVersion),
     /// It is time to look for followers that lag.
     CheckIsr,
     /// Settings changed.
@@ -230,7 +230,9 @@ impl Driver {
                     answer,
                 },
             ),
-            Event::FollowerGone(id) => self.decide(now, effect::Event::FollowerGone(id)),
+            Event::FollowerGone(id, since) => {
+                self.decide(now, effect::Event::FollowerGone(id, since));
+            }
             Event::CheckIsr => self.decide(now, effect::Event::CheckIsr),
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),

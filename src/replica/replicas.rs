@@ -20,9 +20,10 @@ use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
 use super::request::Refusal;
 use super::settings::PartitionConfig;
 use super::view::View;
+use super::worker::WorkQueue;
 use super::{Replica, ReplicaKey};
 use crate::config::{StorageConfig, TopicConfig};
-use crate::metadata::{BrokerId, PartitionImage, PartitionIndex, TopicId};
+use crate::metadata::{BrokerId, ImageVersion, PartitionImage, PartitionIndex, TopicId};
 
 type Map = HashMap<ReplicaKey, Arc<Replica>>;
 
@@ -69,6 +70,8 @@ pub struct Outbound {
     pub isr_proposals: IsrProposals,
     /// Records, of the leaders.
     pub fetch_orders: FetchOrders,
+    /// Turns of a thread that has time.
+    pub work: WorkQueue,
 }
 
 /// The replicas of this broker.
@@ -196,12 +199,12 @@ impl Replicas {
         }
     }
 
-    /// Brokers were fenced or stop: no leader here waits for them.
-    pub fn brokers_gone(&self, brokers: &[BrokerId]) {
+    /// Brokers were fenced or stop, as of this version: no leader here waits for them.
+    pub fn brokers_gone(&self, brokers: &[BrokerId], since: ImageVersion) {
         let all = self.map.0.load_full();
         for replica in all.values() {
             for id in brokers {
-                replica.follower_gone(*id);
+                replica.follower_gone(*id, since);
             }
         }
     }
@@ -247,7 +250,7 @@ impl Replicas {
                 change.partition.directory_of(self.me),
             ),
             self.unassigned.clone(),
-            self.outbound.isr_proposals.clone(),
+            &self.outbound,
         )
     }
 

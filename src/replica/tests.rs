@@ -56,6 +56,8 @@ struct World {
     disk: SimDisk,
     dir: Arc<LogDir>,
     replicas: Replicas,
+    /// What was left over for a thread that has time.
+    line: Mutex<std::sync::mpsc::Receiver<Arc<Replica>>>,
     heard: Arc<Heard>,
     leader_epoch: u16,
     flags: Vec<(String, String)>,
@@ -106,9 +108,15 @@ impl World {
             ..Sources::default()
         });
         let config = config.unwrap();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the tests work the line off themselves"
+        )]
+        let (work, line) = std::sync::mpsc::channel();
         let outbound = Outbound {
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
+            work,
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);
@@ -116,6 +124,7 @@ impl World {
             disk,
             dir,
             replicas,
+            line: Mutex::new(line),
             heard: Arc::default(),
             leader_epoch: 0,
             flags,
@@ -163,9 +172,15 @@ impl World {
         self.replicas.find(key().topic, key().partition).unwrap()
     }
 
-    /// Lets the I/O thread do what is due.
+    /// Lets the I/O thread, and the one that works for partitions, do what is due.
     fn run_io(&self) {
-        self.dir.run_pending();
+        loop {
+            self.dir.run_pending();
+            let Ok(replica) = self.line.lock().unwrap().try_recv() else {
+                return;
+            };
+            replica.work_for(1);
+        }
     }
 
     fn opened(flags: &[(&str, &str)]) -> Self {
@@ -623,7 +638,7 @@ impl World {
         std::thread::scope(|scope| {
             let closing = scope.spawn(|| self.replicas.close());
             while !closing.is_finished() {
-                self.dir.run_pending();
+                self.run_io();
                 std::thread::yield_now();
             }
         });

@@ -25,7 +25,9 @@ use crate::broker::fetch_session::{
 use crate::broker::partitions::{self, Missing, Named};
 use crate::broker::reply::{FileSlice, Reply};
 use crate::clock;
-use crate::metadata::{BrokerEpoch, BrokerId, MetadataImage, PartitionImage, TopicId, TopicImage};
+use crate::metadata::{
+    BrokerEpoch, BrokerId, ImageVersion, MetadataImage, PartitionImage, TopicId, TopicImage,
+};
 use crate::replica::Replica;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
@@ -79,6 +81,8 @@ struct Admitted {
     session: Option<(Arc<Mutex<Session>>, i32)>,
     wants_session: bool,
     targets: Vec<Target>,
+    /// The metadata by which they were found.
+    judged_by: ImageVersion,
 }
 
 pub(crate) fn start(cx: Context, body: Body) -> Reply {
@@ -105,6 +109,7 @@ pub(crate) fn start(cx: Context, body: Body) -> Reply {
         session,
         wants_session,
         targets: Vec::new(),
+        judged_by: ImageVersion::default(),
     };
     let image = cx.broker.metadata.load();
     let is_behind = admitted.find_targets(&cx, &image);
@@ -207,6 +212,7 @@ fn topic_key(cx: &Context, image: &MetadataImage, name: &str, id: Uuid) -> Topic
 impl Admitted {
     /// Finds the partitions' replicas; whether this broker is behind what the metadata says.
     fn find_targets(&mut self, cx: &Context, image: &MetadataImage) -> bool {
+        self.judged_by = image.version();
         let mut is_behind = false;
         let follower = self.fetch.follower;
         let mut find = |key: &PartitionKey, ask: &PartitionAsk| {
@@ -292,12 +298,15 @@ fn standing(
     let Some(registration) = image.brokers().find(follower.id) else {
         return Ok(false);
     };
-    match follower.epoch {
-        // An earlier process of that broker, whose log may be another one by now.
-        Some(epoch) if epoch < registration.epoch => Err(ErrorCode::NotLeaderOrFollower),
-        Some(epoch) => Ok(registration.is_active() && epoch == registration.epoch),
-        None => Ok(registration.is_active()),
+    // An earlier process of that broker, whose log may be another one by now.
+    if follower
+        .epoch
+        .is_some_and(|epoch| epoch < registration.epoch)
+    {
+        return Err(ErrorCode::NotLeaderOrFollower);
     }
+    // Who does not say which process it is reads, and is never in sync (KIP-903).
+    Ok(registration.is_active() && follower.epoch == Some(registration.epoch))
 }
 
 fn refuse(cx: &Context, error_code: ErrorCode) -> Reply {

@@ -27,7 +27,7 @@ use crate::controller::driver::fake;
 use crate::controller::{QuorumView, Settings};
 use crate::metadata::{BrokerId, Publisher};
 use crate::replica::replicas::Outbound;
-use crate::replica::{ReplicaMap, Replicas};
+use crate::replica::{ReplicaMap, Replicas, worker};
 use crate::wire::error_code::ErrorCode;
 
 const CLUSTER_ID: &str = "a-cluster-of-one";
@@ -96,6 +96,7 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         let outbound = Outbound {
             isr_proposals: crate::replica::isr_change::queue().0,
             fetch_orders: crate::replica::following::queue().0,
+            work: worker::start().unwrap(),
         };
         let replicas = Replicas::new(id(1), map, vec![dir], settings, outbound);
         let broker = Arc::new(Broker::new(

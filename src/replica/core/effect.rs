@@ -6,7 +6,7 @@ use std::time::Duration;
 use ottla_storage::ids::{LeaderEpoch, Offset};
 use ottla_storage::time::MonoMillis;
 
-use crate::metadata::{BrokerEpoch, BrokerId, PartitionEpoch};
+use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion, PartitionEpoch};
 use crate::replica::isr_change::IsrAnswer;
 
 /// Names one request that waits for this partition; never used twice.
@@ -52,6 +52,8 @@ pub struct FollowerFetch {
     pub broker_epoch: Option<BrokerEpoch>,
     /// Whether the metadata lets it be in sync: registered under that epoch, not fenced, not shutting down.
     pub is_eligible: bool,
+    /// The metadata that say so.
+    pub judged_by: ImageVersion,
     /// The reign that it believes in.
     pub leader_epoch: LeaderEpoch,
     /// Where its log ends.
@@ -109,8 +111,8 @@ pub(crate) enum Event {
     },
     /// A follower has asked this leader for records.
     FollowerFetch(FollowerFetch),
-    /// The metadata does not let this follower be in sync any more, until it fetches as one that may.
-    FollowerGone(BrokerId),
+    /// From this version on the metadata do not let this follower be in sync, until it fetches as one that may.
+    FollowerGone(BrokerId, ImageVersion),
     /// It is time to look for followers that lag.
     CheckIsr,
     /// The controller has answered the proposal that was made at `partition_epoch`.
@@ -118,7 +120,7 @@ pub(crate) enum Event {
         partition_epoch: PartitionEpoch,
         answer: IsrAnswer,
     },
-    /// The leader has sent what follows `from` (perhaps nothing), and it is in the log as far as it is good.
+    /// The leader has sent what follows this log's end (perhaps nothing), and it is in the log as far as it is good.
     Replicated {
         leader_epoch: LeaderEpoch,
         state: LeaderState,

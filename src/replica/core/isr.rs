@@ -46,9 +46,10 @@ impl Isr {
         self.pending = Some((at, members));
     }
 
-    /// The pending change was certainly not made.
-    pub(crate) fn revert(&mut self) {
-        self.pending = None;
+    /// The pending change was certainly not made; who was to be let in by it.
+    pub(crate) fn revert(&mut self) -> BTreeSet<BrokerId> {
+        let asked_for = self.pending.take().map(|(_, members)| members);
+        &asked_for.unwrap_or_default() - &self.committed
     }
 
     /// Installs a set that is committed; what was pending is decided.
@@ -89,7 +90,7 @@ mod tests {
         let mut isr = Isr::new(set(&[1, 2]), 3);
         isr.propose(epoch, set(&[1, 2, 3]));
         assert!(isr.may_contain(third));
-        isr.revert();
+        assert_eq!(isr.revert(), set(&[3]));
         assert!(!isr.may_contain(third));
         isr.commit(set(&[1, 2, 3]));
         isr.propose(epoch, set(&[1]));

@@ -19,7 +19,7 @@ use super::effect::{
 use super::high_watermark::HighWatermark;
 use super::isr::Isr;
 use super::progress::Progress;
-use crate::metadata::{BrokerId, PartitionEpoch};
+use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch};
 use crate::replica::isr_change::IsrAnswer;
 
 /// Requests that wait for an offset to be reached, by that offset.
@@ -111,8 +111,10 @@ impl Leader {
         let high_watermark = self.high_watermark();
         let mut next = Self::new(now, self.me, leadership, bounds, high_watermark);
         next.flush_in_flight = self.flush_in_flight;
+        // Under a reign in between, of which nobody told, a follower may have truncated.
+        let is_next = self.epoch.next() == Some(next.epoch);
         for (id, progress) in &mut next.followers {
-            if let Some(known) = self.followers.get(id) {
+            if let Some(known) = self.followers.get(id).filter(|_| is_next) {
                 let is_in_sync = next.isr.committed().contains(id);
                 *progress = known.carried_over(now, is_in_sync, bounds.end);
             }
@@ -176,12 +178,12 @@ impl Leader {
     pub(crate) fn follower_gone(
         &mut self,
         now: MonoMillis,
-        follower: BrokerId,
+        (follower, since): (BrokerId, ImageVersion),
         settings: Settings,
         effects: &mut Effects,
     ) {
         if let Some(progress) = self.followers.get_mut(&follower) {
-            progress.gone();
+            progress.gone(since);
             self.advance(now, settings, effects);
         }
     }
@@ -265,7 +267,14 @@ impl Leader {
                 self.isr.commit(isr.into_iter().collect());
                 self.advance(now, settings, effects);
             }
-            IsrAnswer::NotApplied => self.isr.revert(),
+            IsrAnswer::NotApplied => {
+                for id in self.isr.revert() {
+                    if let Some(progress) = self.followers.get_mut(&id) {
+                        progress.refused();
+                    }
+                }
+                self.advance(now, settings, effects);
+            }
             // It may have been carried out: the metadata decides it.
             IsrAnswer::Ambiguous => {}
         }
@@ -397,12 +406,15 @@ impl Leader {
             .settle(self.high_watermark.offset(), Outcome::Done, effects);
         self.for_flush
             .settle(self.bounds.flushed_end, Outcome::Done, effects);
-        // Records are gone once they are gone from every replica that fetches.
+        // Records are gone once they are gone from every replica that may lead next, or fetches.
         let log_start = self
             .followers
-            .values()
-            .filter(|progress| progress.log_end().is_some() && progress.is_eligible())
-            .map(Progress::log_start)
+            .iter()
+            .filter(|(id, progress)| {
+                self.isr.may_contain(**id)
+                    || (progress.log_end().is_some() && progress.is_eligible())
+            })
+            .map(|(_, progress)| progress.log_start())
             .fold(self.bounds.start, Ord::min);
         self.for_log_start
             .settle(log_start, Outcome::Deleted { log_start }, effects);

@@ -110,8 +110,8 @@ impl Partition {
             Event::FollowerFetch(fetch) => {
                 self.with_leader(|leader| leader.fetched(now, &fetch, settings, effects));
             }
-            Event::FollowerGone(follower) => self.with_leader(|leader| {
-                leader.follower_gone(now, follower, settings, effects);
+            Event::FollowerGone(follower, since) => self.with_leader(|leader| {
+                leader.follower_gone(now, (follower, since), settings, effects);
             }),
             Event::CheckIsr => {
                 self.with_leader(|leader| leader.check_isr(now, settings, effects));

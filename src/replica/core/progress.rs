@@ -6,7 +6,7 @@ use ottla_storage::ids::Offset;
 use ottla_storage::time::MonoMillis;
 
 use super::effect::FollowerFetch;
-use crate::metadata::BrokerEpoch;
+use crate::metadata::{BrokerEpoch, ImageVersion};
 
 /// One follower in one reign. A follower counts from its first fetch in the reign; until then it holds nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub(crate) struct Progress {
     log_start: Offset,
     broker_epoch: Option<BrokerEpoch>,
     is_eligible: bool,
+    /// The metadata that let it be in sync no more: what was judged by older ones is out of date.
+    gone_since: ImageVersion,
     /// When it last had all that the leader had; `None` is never.
     caught_up_at: Option<MonoMillis>,
     /// Its last fetch, and where the leader's log ended then.
@@ -44,8 +46,11 @@ impl Progress {
         }
     }
 
-    /// Takes in a fetch that was found to belong to this reign.
+    /// Takes in a fetch that was found to belong to this reign, unless another one of an older process came late.
     pub(crate) fn fetched(&mut self, now: MonoMillis, fetch: &FollowerFetch) {
+        if fetch.broker_epoch < self.broker_epoch {
+            return;
+        }
         if fetch.offset >= fetch.leader_end {
             self.caught_up_at = self.caught_up_at.max(Some(now));
         } else if let Some((at, end)) = self.last_fetch
@@ -58,11 +63,17 @@ impl Progress {
         self.log_end = Some(fetch.offset);
         self.log_start = fetch.log_start;
         self.broker_epoch = fetch.broker_epoch;
-        self.is_eligible = fetch.is_eligible;
+        self.is_eligible = fetch.is_eligible && fetch.judged_by >= self.gone_since;
     }
 
-    /// The metadata does not let it be in sync any more.
-    pub(crate) fn gone(&mut self) {
+    /// From this version on the metadata do not let it be in sync.
+    pub(crate) fn gone(&mut self, since: ImageVersion) {
+        self.is_eligible = false;
+        self.gone_since = self.gone_since.max(since);
+    }
+
+    /// The controller did not let it in.
+    pub(crate) fn refused(&mut self) {
         self.is_eligible = false;
     }
 
@@ -107,11 +118,36 @@ mod tests {
             follower: BrokerId::ZERO,
             broker_epoch: None,
             is_eligible: true,
+            judged_by: ImageVersion(1),
             leader_epoch: LeaderEpoch::ZERO,
             offset: Offset::from(offset),
             log_start: Offset::ZERO,
             leader_end: Offset::from(leader_end),
         }
+    }
+
+    #[test]
+    fn what_older_metadata_or_an_older_process_say_comes_too_late() {
+        let now = MonoMillis::ZERO;
+        let mut progress = Progress::at_start(now, true);
+        progress.gone(ImageVersion(5));
+        let judged_by = |version| FollowerFetch {
+            judged_by: ImageVersion(version),
+            broker_epoch: BrokerEpoch::from_wire(7),
+            ..fetch(9, 10)
+        };
+        progress.fetched(now, &judged_by(4));
+        assert!(!progress.is_eligible());
+        progress.fetched(now, &judged_by(5));
+        assert!(progress.is_eligible());
+        let of_before = FollowerFetch {
+            broker_epoch: BrokerEpoch::from_wire(6),
+            offset: Offset::from(10_u32),
+            ..judged_by(6)
+        };
+        progress.fetched(now, &of_before);
+        assert_eq!(progress.log_end(), Some(Offset::from(9_u32)));
+        assert_eq!(progress.broker_epoch(), BrokerEpoch::from_wire(7));
     }
 
     #[test]

@@ -89,6 +89,28 @@ mod tests {
     }
 
     #[test]
+    fn what_bounded_work_leaves_is_done_by_whoever_it_is_handed_to() {
+        loom::model(|| {
+            let (partition, seen) = partition(true);
+            let bounded = {
+                let partition = partition.clone();
+                thread::spawn(move || {
+                    partition.complete(7);
+                    if partition.run_completions() {
+                        while partition.run_for(1) {}
+                    }
+                })
+            };
+            partition.submit(1, 1).unwrap();
+            partition.run();
+            bounded.join().unwrap();
+            let mut seen = seen.lock().unwrap().clone();
+            seen.sort_unstable();
+            assert_eq!(seen, [1, 7]);
+        });
+    }
+
+    #[test]
     fn requests_that_waited_for_the_writer_to_open_are_not_stranded() {
         loom::model(|| {
             let (partition, seen) = partition(false);

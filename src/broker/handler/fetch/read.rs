@@ -5,6 +5,7 @@ use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
 use super::{Admitted, Fetch, Follower, Target};
 use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
 use crate::broker::partitions::check_epoch;
+use crate::metadata::ImageVersion;
 use crate::replica::request::{FollowerFetch, Refusal};
 use crate::replica::view::{Led, View};
 use crate::wire::error_code::ErrorCode;
@@ -172,7 +173,7 @@ pub(super) fn note_progress(admitted: &Admitted) {
             continue;
         };
         let fetched = match &**replica.view() {
-            View::Led(led) => progress_of(led, &target.ask, follower, target.is_eligible),
+            View::Led(led) => progress_of(led, target, follower, admitted.judged_by),
             _ => None,
         };
         if let Some(fetched) = fetched {
@@ -183,10 +184,11 @@ pub(super) fn note_progress(admitted: &Admitted) {
 
 fn progress_of(
     led: &Led,
-    ask: &PartitionAsk,
+    target: &Target,
     follower: Follower,
-    is_eligible: bool,
+    judged_by: ImageVersion,
 ) -> Option<FollowerFetch> {
+    let ask = &target.ask;
     check_epoch(led, ask.current_leader_epoch).ok()?;
     let offset = Offset::from_wire(ask.fetch_offset)?;
     let is_within = (led.log.log_start()..=led.log.log_end()).contains(&offset);
@@ -196,7 +198,8 @@ fn progress_of(
     (is_within && is_same_log).then(|| FollowerFetch {
         follower: follower.id,
         broker_epoch: follower.epoch,
-        is_eligible,
+        is_eligible: target.is_eligible,
+        judged_by,
         leader_epoch: led.reign.leader_epoch,
         offset,
         log_start: Offset::from_wire(ask.log_start_offset).unwrap_or_default(),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::effect::{Acks, FollowerFetch, LeaderState};
 use super::*;
-use crate::metadata::PartitionEpoch;
+use crate::metadata::{ImageVersion, PartitionEpoch};
 use crate::replica::isr_change::IsrAnswer;
 
 const LAG_MAX: std::time::Duration = std::time::Duration::from_millis(40);
@@ -251,14 +251,20 @@ impl World {
 
     /// A follower fetches from `at`.
     fn fetch(&mut self, follower: i32, at: Offset, is_eligible: bool) {
+        self.fetch_as(follower, (Offset::ZERO, at), is_eligible);
+    }
+
+    /// A follower whose log starts and ends there fetches.
+    fn fetch_as(&mut self, follower: i32, (start, at): (Offset, Offset), is_eligible: bool) {
         let leader_epoch = self.reign().map_or(LeaderEpoch::ZERO, |r| r.leader_epoch);
         self.handle(Event::FollowerFetch(FollowerFetch {
             follower: BrokerId::from_wire(follower).unwrap(),
             broker_epoch: None,
             is_eligible,
+            judged_by: ImageVersion(1),
             leader_epoch,
             offset: at.min(self.bounds.end),
-            log_start: Offset::ZERO,
+            log_start: start,
             leader_end: self.bounds.end,
         }));
     }
@@ -755,6 +761,77 @@ fn a_follower_that_is_gone_holds_up_nobody() {
     world.lead(leadership(1, 2, &[]));
     let ticket = world.produce(Acks::All, 100);
     assert_eq!(world.answers[&ticket], None, "it is about to be let in");
-    world.handle(Event::FollowerGone(BrokerId::from_wire(2).unwrap()));
+    world.handle(Event::FollowerGone(
+        BrokerId::from_wire(2).unwrap(),
+        ImageVersion(2),
+    ));
     assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// A fetch that was judged before the fence is told of after it.
+#[test]
+fn a_follower_that_was_fenced_does_not_come_back_by_an_older_fetch() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[2]));
+    world.produce(Acks::All, 100);
+    world.fetch(2, offset(10), true);
+    world.lead(leadership(1, 2, &[]));
+    world.handle(Event::FollowerGone(
+        BrokerId::from_wire(2).unwrap(),
+        ImageVersion(2),
+    ));
+    world.fetch(2, offset(10), true);
+    let ticket = world.produce(Acks::All, 100);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+    assert!(world.proposals.is_empty(), "nor is it let in");
+}
+
+/// The controller knows better who may be in sync.
+#[test]
+fn a_follower_that_is_not_let_in_holds_up_nobody() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.fetch(2, offset(0), true);
+    assert_eq!(world.proposals.len(), 1);
+    let ticket = world.produce(Acks::All, 100);
+    assert_eq!(world.answers[&ticket], None);
+    world.answer_isr(IsrAnswer::NotApplied);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// Another leader reigned in between, and nobody told of it: the follower may have truncated since.
+#[test]
+fn what_a_follower_had_counts_only_for_the_very_next_reign() {
+    for (next, committed) in [(2, 10), (3, 0)] {
+        let mut world = World::new(settings(2, false));
+        world.lead(leadership(1, 1, &[]));
+        world.produce(Acks::Leader, 100);
+        world.fetch(2, offset(10), true);
+        assert_eq!(world.high_watermark(), offset(0), "one is not enough");
+        world.lead(leadership(next, 2, &[2]));
+        world.handle(Event::Moved(world.bounds));
+        assert_eq!(world.high_watermark(), offset(committed));
+    }
+}
+
+/// Who may lead next has deleted them too, or they would come back.
+#[test]
+fn records_are_deleted_once_every_member_has_said_so() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[2]));
+    world.produce(Acks::Leader, 100);
+    world.fetch(2, offset(10), true);
+    // Another reign, in which the follower has not shown itself.
+    world.lead(leadership(3, 2, &[2]));
+    let ticket = world.ticket();
+    let deadline = MonoMillis::from_millis(1_000);
+    world.handle(Event::DeleteRecords {
+        ticket,
+        before: None,
+        deadline,
+    });
+    assert_eq!(world.answers[&ticket], None);
+    world.fetch_as(2, (offset(10), offset(10)), true);
+    let log_start = offset(10);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Deleted { log_start }));
 }
