@@ -17,7 +17,7 @@ use crate::clock;
 use crate::replica::view::{Change, Watch};
 use crate::replica::{Replica, Watching};
 
-/// A log that is being opened is worth this much more than the client wants to wait.
+/// A consumer that would get nothing waits at least so long for a log that is being opened.
 const OPENING_WAIT_MIN: Duration = Duration::from_secs(2);
 
 /// How much must come before the fetch is woken.
@@ -70,7 +70,8 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
         // Whatever comes from here on wakes us, until the reading below says how much is missing.
         hunger.missing.store(1, Ordering::Release);
         let reading = read::read(&admitted);
-        let until = if reading.is_opening {
+        let waits_to_open = reading.waits_to_open(&admitted.fetch);
+        let until = if waits_to_open {
             deadline_to_open
         } else {
             deadline
@@ -79,7 +80,7 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
         if reading.is_due(&admitted.fetch) || is_over {
             return Poll::Ready(reading);
         }
-        let missing = if reading.is_opening {
+        let missing = if waits_to_open {
             1
         } else {
             missing(&admitted, &reading)

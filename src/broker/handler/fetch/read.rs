@@ -30,15 +30,23 @@ pub(super) struct Reading {
     /// Some partition has an answer that is not worth waiting for more.
     is_urgent: bool,
     /// Some partition's log is not open yet.
-    pub(super) is_opening: bool,
+    is_opening: bool,
 }
 
 impl Reading {
     /// Whether this is what the client wants to hear now.
     pub(super) fn is_due(&self, fetch: &Fetch) -> bool {
         let is_enough = self.bytes >= fetch.min_bytes || fetch.max_wait.is_zero();
-        // A log that is being opened may have what is asked for.
-        self.is_urgent || self.partitions.is_empty() || (is_enough && !self.is_opening)
+        let is_worth_more = self.waits_to_open(fetch);
+        self.is_urgent || self.partitions.is_empty() || (is_enough && !is_worth_more)
+    }
+
+    /// Whether the answer is worth more time than the client gives: there is nothing yet for a consumer, and a log
+    /// that is being opened may have it.
+    ///
+    /// Never a follower's: its next fetch acknowledges its other partitions, so `acks=all` waits there.
+    pub(super) fn waits_to_open(&self, fetch: &Fetch) -> bool {
+        self.is_opening && self.bytes == 0 && fetch.follower.is_none()
     }
 }
 

@@ -229,6 +229,49 @@ fn a_fetch_that_waited_long_enough_returns_what_there_is() {
     });
 }
 
+/// A fetch that had its bytes was held back for 2 s, each time, by one partition whose log could not be opened; a
+/// follower's next fetch, and with it the acknowledgement of its other partitions, as long.
+#[test]
+fn a_log_that_is_not_open_holds_nothing_back() {
+    with_world(&[], |world| async move {
+        world.create("t", 2).await;
+        let client = world.client();
+        let batch = batch_of(1, 100);
+        produce(&world, &client, 9, &batch).await;
+        // Nothing is awaited before the answer, so that the second log stays closed.
+        let mut ask = request(&world, vec![partition(0, 0), partition(1, 0)]);
+        ask.max_wait_ms = 60_000;
+        let reply = client.start(&ask, 11);
+        assert!(matches!(reply, Reply::Ready(_)), "{reply:?}");
+        let bytes = ended(reply).await.unwrap().unwrap();
+        let response = decoded::<FetchRequest<'_>>(&bytes, 11);
+        let [full, closed] = &response.responses[0].partitions[..] else {
+            panic!("{response:?}");
+        };
+        assert_eq!(Seen::of(full).bytes, batch.len());
+        assert_eq!(closed.error_code, ErrorCode::OffsetNotAvailable);
+    });
+}
+
+/// What a log that is being opened holds is worth a moment to a consumer that would get nothing, and none to a follower.
+#[test]
+fn only_a_consumer_waits_for_a_log_to_be_opened() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        let mut ask = request(&world, vec![partition(0, 0)]);
+        let consumer = client.start(&ask, 11);
+        assert!(matches!(consumer, Reply::Waiting(_)), "{consumer:?}");
+        ask.replica_id = 1;
+        let follower = client.start(&ask, 11);
+        assert!(matches!(follower, Reply::Ready(_)), "{follower:?}");
+        let bytes = ended(consumer).await.unwrap().unwrap();
+        let response = decoded::<FetchRequest<'_>>(&bytes, 11);
+        let code = response.responses[0].partitions[0].error_code;
+        assert_eq!(code, ErrorCode::None, "it was opened meanwhile");
+    });
+}
+
 #[test]
 fn who_waits_when_the_node_stops_is_answered() {
     with_world(&[], |world| async move {
