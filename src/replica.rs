@@ -16,11 +16,13 @@ mod settings;
 pub mod view;
 pub mod worker;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use ottla_storage::log::PartitionLog;
+use ottla_storage::time::MonoMillis;
 use ottla_storage::{DirectoryId, LogEvent, Offset};
 
 use combining::{Combining, Limits};
@@ -36,6 +38,7 @@ use settings::PartitionConfig;
 use view::{Published, View, Watch};
 use worker::WorkQueue;
 
+use crate::clock;
 use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch, PartitionIndex, TopicId};
 
 pub use replicas::{PartitionChange, ReplicaMap, Replicas};
@@ -48,6 +51,9 @@ pub struct ReplicaKey {
     /// Which of its partitions.
     pub partition: PartitionIndex,
 }
+
+/// A log that could not be opened is left alone for so long: whoever waits for it would ask again at once.
+pub(crate) const OPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a log is not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +86,8 @@ pub struct Replica {
     /// Whether it stands in the line already.
     is_handed_over: AtomicBool,
     is_open_asked: AtomicBool,
+    /// The moment, in monotonic milliseconds, before which nobody asks.
+    no_open_before: AtomicU64,
     /// The directory that the metadata names for a log that does not exist yet.
     assigned_directory: Option<DirectoryId>,
     /// Where the log is, once that was asked.
@@ -115,6 +123,7 @@ impl Replica {
                 work: outbound.work.clone(),
                 is_handed_over: AtomicBool::new(false),
                 is_open_asked: AtomicBool::new(false),
+                no_open_before: AtomicU64::new(0),
                 assigned_directory,
                 directory: OnceLock::new(),
             }
@@ -163,17 +172,23 @@ impl Replica {
         submitted
     }
 
-    /// Sees that the log gets opened, if it is not. The view tells when it is.
+    /// Sees that the log gets opened, if it is not. The view tells when it is, and of no failure: whoever waits asks
+    /// again from time to time.
     pub fn ask_open(&self) {
-        if !self.is_open_asked.load(Ordering::Acquire)
-            && !self.is_open_asked.swap(true, Ordering::AcqRel)
+        if self.is_open_asked.load(Ordering::Acquire)
+            || clock::mono().as_millis() < self.no_open_before.load(Ordering::Relaxed)
         {
+            return;
+        }
+        if !self.is_open_asked.swap(true, Ordering::AcqRel) {
             self.post(Event::Open);
         }
     }
 
-    /// The next request asks again.
-    pub(crate) fn may_ask_open_again(&self) {
+    /// The next request from `then` on asks again.
+    pub(crate) fn may_ask_open_again(&self, then: MonoMillis) {
+        self.no_open_before
+            .store(then.as_millis(), Ordering::Relaxed);
         self.is_open_asked.store(false, Ordering::Release);
     }
 

@@ -14,9 +14,9 @@ use crate::clock;
 use crate::metadata::{
     BrokerId, ImageVersion, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
 };
-use crate::replica::Replica;
 use crate::replica::request::Refusal;
 use crate::replica::view::{Led, View};
+use crate::replica::{OPEN_PAUSE, Replica};
 use crate::wire::error_code::ErrorCode;
 
 /// How long a request waits for this broker to catch up with what its clients know already.
@@ -165,10 +165,13 @@ pub(crate) async fn open_view(cx: &Context, replica: &Arc<Replica>) -> Result<Le
         if let Some(known) = now() {
             return Poll::Ready(known);
         }
-        if clock::mono() >= deadline {
+        let now = clock::mono();
+        if now >= deadline {
             return Poll::Ready(Err(ErrorCode::OffsetNotAvailable));
         }
-        timer.get_or_insert_with(|| cx.core.timer(deadline, task.waker().clone()));
+        // Nobody tells of a log that could not be opened.
+        let next = now.saturating_add(OPEN_PAUSE).min(deadline);
+        timer = Some(cx.core.timer(next, task.waker().clone()));
         Poll::Pending
     })
     .await

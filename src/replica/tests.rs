@@ -314,6 +314,32 @@ fn a_log_is_opened_when_it_is_first_needed() {
     assert_eq!(world.visible(), [(0, 0)]);
 }
 
+/// Whoever waited for a log on a full disk was woken by each failure and asked again at once: a core did nothing else.
+#[test]
+fn a_log_that_can_not_be_opened_is_left_alone_for_a_while() {
+    let world = World::new(&[]);
+    let seen = Arc::new(Seen::default());
+    let _watching = world.replica().watch(seen.clone());
+    world.disk.limit_space(Some(0));
+    let start = clock::mono();
+    let refused = world.produce(Acks::All, LONG);
+    world.run_io();
+    assert!(world.heard(refused).is_some());
+    assert_eq!(*seen.0.lock().unwrap(), [], "readers see what they saw");
+    world.disk.limit_space(None);
+    let is_closed = || {
+        world.replica().ask_open();
+        world.run_io();
+        matches!(**world.replica().view(), View::Closed)
+    };
+    assert!(is_closed() || clock::mono().since(start) >= OPEN_PAUSE);
+    while is_closed() {
+        assert!(clock::mono().since(start) < LONG, "it is never opened");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(world.led().log.log_end(), Offset::ZERO);
+}
+
 /// What was shown while nobody led is not shown any more once this broker does.
 #[test]
 fn a_partition_that_had_no_leader_is_served_when_it_has_one() {

@@ -10,7 +10,7 @@ use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
 
 use super::super::core::effect::{self, LogBounds};
-use super::super::{OpenFailure, OpenedLog};
+use super::super::{OPEN_PAUSE, OpenFailure, OpenedLog};
 use super::Driver;
 
 /// Where the log is.
@@ -23,7 +23,7 @@ pub(super) enum Log {
     },
     /// It waits for its scan.
     Recovering,
-    /// It can't be opened just now: requests are refused, and the next one tries again.
+    /// It can't be opened just now: requests are refused, and one that comes later tries again.
     Unavailable,
     Open(Box<PartitionLog>),
     /// It is on its way here, and goes on from here at once.
@@ -68,7 +68,6 @@ impl Driver {
     }
 
     pub(super) fn opened(&mut self, now: MonoMillis, result: Result<OpenedLog, OpenFailure>) {
-        self.turn.is_changed = true;
         let is_scanned = match std::mem::replace(&mut self.log, Log::Gone) {
             Log::Opening { is_scanned } => is_scanned,
             Log::Doomed(disposal) => {
@@ -82,6 +81,7 @@ impl Driver {
                 mut log,
                 high_watermark,
             }) => {
+                self.turn.is_changed = true;
                 log.set_config(self.config.log.clone());
                 let bounds = bounds(&log);
                 self.log = Log::Open(Box::new(log));
@@ -93,10 +93,11 @@ impl Driver {
             // The end of the scan came first, and is not announced again.
             Err(OpenFailure::Unrecovered) if is_scanned => self.start_opening(),
             Err(OpenFailure::Unrecovered) => self.log = Log::Recovering,
+            // To readers it is closed as before: nobody is woken, or who waits would ask again at once, for ever.
             Err(OpenFailure::Unavailable) => {
                 self.log = Log::Unavailable;
                 if let Some(replica) = self.replica.upgrade() {
-                    replica.may_ask_open_again();
+                    replica.may_ask_open_again(now.saturating_add(OPEN_PAUSE));
                 }
             }
             Err(OpenFailure::Offline) => {

@@ -15,7 +15,7 @@ use crate::broker::purgatory::{Place, WakeCell};
 use crate::broker::reply::Reply;
 use crate::clock;
 use crate::replica::view::{Change, Watch};
-use crate::replica::{Replica, Watching};
+use crate::replica::{OPEN_PAUSE, Replica, Watching};
 
 /// A consumer that would get nothing waits at least so long for a log that is being opened.
 const OPENING_WAIT_MIN: Duration = Duration::from_secs(2);
@@ -76,7 +76,8 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
         } else {
             deadline
         };
-        let is_over = clock::mono() >= until || place.closing.as_mut().poll(task).is_ready();
+        let now = clock::mono();
+        let is_over = now >= until || place.closing.as_mut().poll(task).is_ready();
         if reading.is_due(&admitted.fetch) || is_over {
             return Poll::Ready(reading);
         }
@@ -89,7 +90,13 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
         let _ = hunger
             .missing
             .compare_exchange(1, missing, Ordering::AcqRel, Ordering::Acquire);
-        timer = Some(cx.core.timer(until, task.waker().clone()));
+        let next = if reading.is_opening {
+            // Nobody tells of a log that could not be opened.
+            now.saturating_add(OPEN_PAUSE).min(until)
+        } else {
+            until
+        };
+        timer = Some(cx.core.timer(next, task.waker().clone()));
         Poll::Pending
     })
     .await;

@@ -30,7 +30,7 @@ pub(super) struct Reading {
     /// Some partition has an answer that is not worth waiting for more.
     is_urgent: bool,
     /// Some partition's log is not open yet.
-    is_opening: bool,
+    pub(super) is_opening: bool,
 }
 
 impl Reading {

@@ -71,6 +71,22 @@ fn special_timestamps_give_the_ends_of_the_log() {
     });
 }
 
+/// Nobody tells of a log that could not be opened: who waits asks again.
+#[test]
+fn a_log_is_served_when_its_disk_has_room_again() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        world.disk.limit_space(Some(0));
+        let client = world.client();
+        let mut listed = std::pin::pin!(list(&client, 5, -1));
+        let some_time = Duration::from_millis(30);
+        let early = tokio::time::timeout(some_time, &mut listed).await;
+        assert!(early.is_err(), "{early:?}");
+        world.disk.limit_space(None);
+        assert_eq!(listed.await, (ErrorCode::None, 0, 0));
+    });
+}
+
 #[test]
 fn a_partition_asked_twice_is_refused() {
     with_world(&[], |world| async move {
