@@ -5,7 +5,9 @@
 //! - Naming a session in a full request closes it.
 //! - A session's partitions rotate: those that returned data go to the tail, so a small byte limit
 //!   starves none.
-//! - The number of sessions is bounded; to create none is always legal.
+//! - Sessions are bounded in number and in the memory that they take; to create none is always legal. One that grows
+//!   beyond its bounds is gone, and its client begins with a full request, as after an eviction.
+//! - Partitions that nobody knows are kept like others, as in Kafka: the client hears of it when they come to be.
 //!
 //! Pure: time and the candidates for session ids come in with the call.
 
@@ -19,6 +21,13 @@ use crate::metadata::TopicId;
 
 /// How long a session must be idle, or old, before another may take its place.
 const EVICTION_AFTER: Duration = Duration::from_mins(2);
+
+/// What a partition takes in a session, about, besides the name of its topic.
+const PARTITION_BYTES: usize = 256;
+/// What one session may take: some 130 000 partitions.
+const SESSION_BYTES_MAX: usize = 32 << 20;
+/// What all sessions may take.
+const CACHE_BYTES_MAX: usize = 64 << 20;
 
 /// The epoch of a full request that wants a session.
 const INITIAL_EPOCH: i32 = 0;
@@ -37,6 +46,16 @@ pub(crate) enum TopicKey {
 pub(crate) struct PartitionKey {
     pub(crate) topic: TopicKey,
     pub(crate) partition: i32,
+}
+
+impl PartitionKey {
+    /// What the partition takes in a session. A name counts for each: nobody else may hold it.
+    fn size(&self) -> usize {
+        match &self.topic {
+            TopicKey::Name(name) => PARTITION_BYTES + name.len(),
+            TopicKey::Id(_) => PARTITION_BYTES,
+        }
+    }
 }
 
 /// What a client asks of one partition, as on the wire (-1: not given).
@@ -58,6 +77,13 @@ pub(crate) struct SessionAsk {
     pub(crate) is_follower: bool,
     pub(crate) partitions: Vec<(PartitionKey, PartitionAsk)>,
     pub(crate) forgotten: Vec<PartitionKey>,
+}
+
+impl SessionAsk {
+    /// What a session of these partitions takes.
+    fn size(&self) -> usize {
+        self.partitions.iter().map(|(key, _)| key.size()).sum()
+    }
 }
 
 /// What of a partition's answer decides whether an incremental response names it.
@@ -120,6 +146,7 @@ pub(crate) struct Session {
     order: BTreeMap<u64, Cached>,
     places: HashMap<PartitionKey, u64>,
     next_place: u64,
+    size: usize,
 }
 
 impl Session {
@@ -131,7 +158,15 @@ impl Session {
             order: BTreeMap::new(),
             places: HashMap::new(),
             next_place: 0,
+            size: 0,
         }
+    }
+
+    /// What the partitions would take that `ask` names and the session does not.
+    fn growth(&self, ask: &SessionAsk) -> usize {
+        let keys = ask.partitions.iter().map(|(key, _)| key);
+        let new = keys.filter(|key| !self.places.contains_key(*key));
+        new.map(PartitionKey::size).sum()
     }
 
     fn set(&mut self, key: &PartitionKey, ask: PartitionAsk) {
@@ -152,15 +187,16 @@ impl Session {
     }
 
     fn append(&mut self, cached: Cached) {
+        self.size += cached.key.size();
         self.places.insert(cached.key.clone(), self.next_place);
         self.order.insert(self.next_place, cached);
         self.next_place += 1;
     }
 
     fn remove(&mut self, key: &PartitionKey) -> Option<Cached> {
-        self.places
-            .remove(key)
-            .and_then(|place| self.order.remove(&place))
+        let place = self.places.remove(key)?;
+        self.size -= key.size();
+        self.order.remove(&place)
     }
 
     /// The partitions to read, first served first.
@@ -213,21 +249,40 @@ struct Slot {
     last_used: MonoMillis,
     is_follower: bool,
     partition_count: usize,
+    size: usize,
+}
+
+/// What sessions may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    slot_count: usize,
+    session_bytes: usize,
+    cache_bytes: usize,
 }
 
 /// All sessions of a node.
 #[derive(Debug)]
 pub(crate) struct SessionCache {
-    slot_count_max: usize,
+    limits: Limits,
     slots: BTreeMap<i32, Slot>,
 }
 
 impl SessionCache {
     pub(crate) fn new(slot_count_max: usize) -> Self {
-        Self {
-            slot_count_max,
-            slots: BTreeMap::new(),
-        }
+        Self::with_limits(Limits {
+            slot_count: slot_count_max,
+            session_bytes: SESSION_BYTES_MAX,
+            cache_bytes: CACHE_BYTES_MAX,
+        })
+    }
+
+    fn with_limits(limits: Limits) -> Self {
+        let slots = BTreeMap::new();
+        Self { limits, slots }
+    }
+
+    fn size(&self) -> usize {
+        self.slots.values().map(|slot| slot.size).sum()
     }
 
     /// Decides how `ask` is served, and moves its session on.
@@ -245,17 +300,22 @@ impl SessionCache {
                 Admission::Sessionless
             });
         }
-        let slot = self
-            .slots
-            .get_mut(&ask.session_id)
-            .ok_or(SessionError::IdNotFound)?;
-        let shared = slot.session.clone();
+        let slot = self.slots.get(&ask.session_id);
+        let shared = slot.ok_or(SessionError::IdNotFound)?.session.clone();
         let mut session = lock(&shared);
         if session.next_epoch != ask.session_epoch {
             return Err(SessionError::InvalidEpoch);
         }
         if session.uses_topic_ids != ask.uses_topic_ids {
             return Err(SessionError::TopicIdMode);
+        }
+        let growth = session.growth(ask);
+        let has_room = growth == 0
+            || (session.size + growth <= self.limits.session_bytes
+                && self.size() + growth <= self.limits.cache_bytes);
+        if !has_room {
+            self.slots.remove(&ask.session_id);
+            return Err(SessionError::IdNotFound);
         }
         for (key, partition) in &ask.partitions {
             session.set(key, *partition);
@@ -264,14 +324,17 @@ impl SessionCache {
             session.remove(key);
         }
         session.next_epoch = epoch_after(ask.session_epoch);
-        let partition_count = session.order.len();
+        let (partition_count, size) = (session.order.len(), session.size);
         drop(session);
         if partition_count == 0 {
             self.slots.remove(&ask.session_id);
             return Ok(Admission::Sessionless);
         }
-        slot.last_used = now;
-        slot.partition_count = partition_count;
+        if let Some(slot) = self.slots.get_mut(&ask.session_id) {
+            slot.last_used = now;
+            slot.partition_count = partition_count;
+            slot.size = size;
+        }
         Ok(Admission::Incremental {
             session: shared,
             epoch: ask.session_epoch,
@@ -306,6 +369,7 @@ impl SessionCache {
         }
         let slot = Slot {
             partition_count: session.order.len(),
+            size: session.size,
             session: Arc::new(Mutex::new(session)),
             created: now,
             last_used: now,
@@ -315,11 +379,24 @@ impl SessionCache {
         id
     }
 
-    /// Evicts a session if one must go for `ask` and may go; whether there is room.
+    /// Evicts sessions that must go for `ask` and may go; whether there is room.
     fn make_room(&mut self, now: MonoMillis, ask: &SessionAsk) -> bool {
-        if self.slots.len() < self.slot_count_max {
-            return true;
+        let size = ask.size();
+        let limits = self.limits;
+        if size > limits.session_bytes || size > limits.cache_bytes || limits.slot_count == 0 {
+            return false;
         }
+        while self.slots.len() >= limits.slot_count || self.size() + size > limits.cache_bytes {
+            let Some(victim) = self.victim(now, ask) else {
+                return false;
+            };
+            self.slots.remove(&victim);
+        }
+        true
+    }
+
+    /// The session that is the first to go for `ask`, if any may.
+    fn victim(&self, now: MonoMillis, ask: &SessionAsk) -> Option<i32> {
         let idlest = self.slots.iter().min_by_key(|(_, slot)| slot.last_used);
         let idle = idlest.filter(|(_, slot)| now.since(slot.last_used) > EVICTION_AFTER);
         let value = |slot: &Slot| (slot.is_follower, slot.partition_count);
@@ -332,8 +409,7 @@ impl SessionCache {
             });
             evictable.min_by_key(|(_, slot)| value(slot))
         };
-        let victim = idle.or_else(lesser).map(|(id, _)| *id);
-        victim.is_some_and(|id| self.slots.remove(&id).is_some())
+        idle.or_else(lesser).map(|(id, _)| *id)
     }
 }
 

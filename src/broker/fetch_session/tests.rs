@@ -288,6 +288,71 @@ fn without_slots_no_session_is_created() {
     assert_eq!(cache.create(at(0), &ask(0, 0, &[0]), [], ids()), 0);
 }
 
+/// A cache for `session` partitions in one session and `cache` in all.
+fn small(session: usize, cache: usize) -> SessionCache {
+    SessionCache::with_limits(Limits {
+        slot_count: 3,
+        session_bytes: session * PARTITION_BYTES,
+        cache_bytes: cache * PARTITION_BYTES,
+    })
+}
+
+/// A thousand sessions were allowed, of any number of partitions that need not even exist: one client could take all
+/// of the memory.
+#[test]
+fn a_session_that_would_be_too_large_is_not_created() {
+    let mut cache = small(2, 9);
+    assert_eq!(cache.create(at(0), &ask(0, 0, &[0, 1, 2]), [], ids()), 0);
+    assert!(cache.create(at(0), &ask(0, 0, &[0, 1]), [], ids()) > 0);
+    let mut named = ask(0, 0, &[]);
+    let topic = TopicKey::Name("n".repeat(2 * PARTITION_BYTES).into());
+    let partition_0 = PartitionKey {
+        topic,
+        partition: 0,
+    };
+    named.partitions.push((partition_0, partition(0)));
+    assert_eq!(cache.create(at(0), &named, [], ids()), 0, "long names count");
+}
+
+#[test]
+fn a_session_that_grows_too_large_is_gone() {
+    let mut cache = small(2, 9);
+    let id = cache.create(at(0), &ask(0, 0, &[0]), [], ids());
+    admitted(cache.admit(at(0), &ask(id, 1, &[0, 1])));
+    admitted(cache.admit(at(0), &ask(id, 2, &[0, 1])));
+    for epoch in [3, 4] {
+        let refused = cache.admit(at(0), &ask(id, epoch, &[2])).unwrap_err();
+        assert_eq!(refused, SessionError::IdNotFound);
+    }
+    assert!(cache.slots.is_empty());
+}
+
+#[test]
+fn what_a_session_forgets_makes_room() {
+    let mut cache = small(2, 9);
+    let id = cache.create(at(0), &ask(0, 0, &[0, 1]), [], ids());
+    let mut forget = ask(id, 1, &[]);
+    forget.forgotten.push(key(0));
+    admitted(cache.admit(at(0), &forget));
+    let session = admitted(cache.admit(at(0), &ask(id, 2, &[2])));
+    assert_eq!(order(&session), [1, 2]);
+}
+
+#[test]
+fn all_sessions_share_their_room() {
+    let mut cache = small(9, 4);
+    let first = cache.create(at(0), &ask(0, 0, &[0, 1, 2]), [], ids());
+    assert_eq!(cache.create(at(60), &ask(0, 0, &[0, 1]), [], ids()), 0);
+    assert_eq!(
+        cache.admit(at(60), &ask(first, 1, &[3, 4])).unwrap_err(),
+        SessionError::IdNotFound,
+        "nor may one that is there take more"
+    );
+    assert!(cache.create(at(60), &ask(0, 0, &[0, 1, 2]), [], ids()) > 0);
+    let after_two_minutes = cache.create(at(181), &ask(0, 0, &[0, 1]), [], ids());
+    assert!(after_two_minutes > 0, "an idle one yields");
+}
+
 proptest! {
     /// Whatever is asked, the cache keeps to its limit and a session's two maps agree.
     #[test]
@@ -297,7 +362,7 @@ proptest! {
             0..60,
         ),
     ) {
-        let mut cache = SessionCache::new(3);
+        let mut cache = small(3, 5);
         let mut now = 0;
         let mut raw = 0_u32;
         for (id, session_epoch, partitions, records, wait) in steps {
@@ -319,9 +384,12 @@ proptest! {
                 Ok(Admission::Sessionless) | Err(_) => {}
             }
             prop_assert!(cache.slots.len() <= 3);
+            prop_assert!(cache.size() <= 5 * PARTITION_BYTES);
             for slot in cache.slots.values() {
                 let session = lock(&slot.session);
                 prop_assert_eq!(session.order.len(), session.places.len());
+                prop_assert!(session.order.len() <= 3);
+                prop_assert_eq!(slot.size, session.order.len() * PARTITION_BYTES);
                 prop_assert!(session.order.iter().all(|(place, c)| session.places[&c.key] == *place));
             }
         }
