@@ -3,6 +3,7 @@
 //! - An incremental request is served only under the session's next epoch; the epoch moves by one and
 //!   wraps from the highest to 1, never to 0.
 //! - Naming a session in a full request closes it.
+//! - One fetch of a session waits at a time, and none of a session that is gone: each holds all of its partitions.
 //! - A session's partitions rotate: those that returned data go to the tail, so a small byte limit
 //!   starves none.
 //! - Sessions are bounded in number and in the memory that they take; to create none is always legal. One that grows
@@ -13,6 +14,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use ottla_storage::time::MonoMillis;
@@ -147,6 +149,9 @@ pub(crate) struct Session {
     places: HashMap<PartitionKey, u64>,
     next_place: u64,
     size: usize,
+    is_closed: bool,
+    /// The fetch that waits.
+    waiting: Option<Waker>,
 }
 
 impl Session {
@@ -159,6 +164,8 @@ impl Session {
             places: HashMap::new(),
             next_place: 0,
             size: 0,
+            is_closed: false,
+            waiting: None,
         }
     }
 
@@ -208,6 +215,21 @@ impl Session {
     /// duplicate that came in between has taken its place.
     pub(crate) fn is_current(&self, admitted: i32) -> bool {
         self.next_epoch == epoch_after(admitted)
+    }
+
+    /// Whether the request that was admitted as `admitted` may wait; `waker` is woken when it may not any more.
+    pub(crate) fn may_wait(&mut self, admitted: i32, waker: &Waker) -> bool {
+        let may_wait = self.is_current(admitted) && !self.is_closed;
+        if may_wait && !self.waiting.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            self.waiting = Some(waker.clone());
+        }
+        may_wait
+    }
+
+    fn end_wait(&mut self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
     }
 
     /// Remembers an answer; whether the incremental response names the partition.
@@ -292,7 +314,7 @@ impl SessionCache {
         ask: &SessionAsk,
     ) -> Result<Admission, SessionError> {
         if ask.session_epoch == INITIAL_EPOCH || ask.session_epoch == FINAL_EPOCH {
-            self.slots.remove(&ask.session_id);
+            self.close(ask.session_id);
             let wants_session = ask.session_epoch == INITIAL_EPOCH;
             return Ok(if wants_session {
                 Admission::Full
@@ -314,7 +336,8 @@ impl SessionCache {
             || (session.size + growth <= self.limits.session_bytes
                 && self.size() + growth <= self.limits.cache_bytes);
         if !has_room {
-            self.slots.remove(&ask.session_id);
+            drop(session);
+            self.close(ask.session_id);
             return Err(SessionError::IdNotFound);
         }
         for (key, partition) in &ask.partitions {
@@ -324,10 +347,11 @@ impl SessionCache {
             session.remove(key);
         }
         session.next_epoch = epoch_after(ask.session_epoch);
+        session.end_wait();
         let (partition_count, size) = (session.order.len(), session.size);
         drop(session);
         if partition_count == 0 {
-            self.slots.remove(&ask.session_id);
+            self.close(ask.session_id);
             return Ok(Admission::Sessionless);
         }
         if let Some(slot) = self.slots.get_mut(&ask.session_id) {
@@ -390,9 +414,17 @@ impl SessionCache {
             let Some(victim) = self.victim(now, ask) else {
                 return false;
             };
-            self.slots.remove(&victim);
+            self.close(victim);
         }
         true
+    }
+
+    fn close(&mut self, id: i32) {
+        if let Some(slot) = self.slots.remove(&id) {
+            let mut session = lock(&slot.session);
+            session.is_closed = true;
+            session.end_wait();
+        }
     }
 
     /// The session that is the first to go for `ask`, if any may.

@@ -239,6 +239,34 @@ fn a_duplicate_in_between_makes_the_first_answer_stale() {
     assert!(!lock(&session).is_current(1));
 }
 
+#[derive(Debug, Default)]
+struct Woken(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Each fetch that waits holds all partitions of its session, and comes in a few bytes: a client that sent the next one
+/// before the answer, or closed the session, held them as often as it liked.
+#[test]
+fn one_fetch_of_a_session_waits() {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let count = || woken.0.load(std::sync::atomic::Ordering::Relaxed);
+    let (mut cache, id) = with_session(&[0]);
+    let session = admitted(cache.admit(at(1), &ask(id, 1, &[])));
+    assert!(lock(&session).may_wait(1, &waker));
+    admitted(cache.admit(at(1), &ask(id, 2, &[])));
+    assert_eq!(count(), 1, "the next one has come");
+    assert!(!lock(&session).may_wait(1, &waker));
+    assert!(lock(&session).may_wait(2, &waker));
+    cache.admit(at(1), &ask(id, -1, &[])).unwrap();
+    assert_eq!(count(), 2, "the session is closed");
+    assert!(!lock(&session).may_wait(2, &waker));
+}
+
 fn fill(cache: &mut SessionCache, count: i32, partitions: &[i32], is_follower: bool) {
     for start in 0..count {
         let first = SessionAsk {

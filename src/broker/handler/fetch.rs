@@ -15,6 +15,7 @@ mod read;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::broker::authorize::{Operation, Resource, authorize};
@@ -210,6 +211,12 @@ fn topic_key(cx: &Context, image: &MetadataImage, name: &str, id: Uuid) -> Topic
 }
 
 impl Admitted {
+    /// Whether its session, if it has one, lets it wait; `waker` is woken when it does not any more.
+    fn may_wait(&self, waker: &Waker) -> bool {
+        let session = self.session.as_ref();
+        session.is_none_or(|(session, epoch)| fetch_session::lock(session).may_wait(*epoch, waker))
+    }
+
     /// Finds the partitions' replicas; whether this broker is behind what the metadata says.
     fn find_targets(&mut self, cx: &Context, image: &MetadataImage) -> bool {
         self.judged_by = image.version();

@@ -77,7 +77,9 @@ pub(super) async fn wait(cx: Context, admitted: Admitted, mut place: Place) -> R
             deadline
         };
         let now = clock::mono();
-        let is_over = now >= until || place.closing.as_mut().poll(task).is_ready();
+        let is_over = now >= until
+            || place.closing.as_mut().poll(task).is_ready()
+            || !admitted.may_wait(task.waker());
         if reading.is_due(&admitted.fetch) || is_over {
             return Poll::Ready(reading);
         }

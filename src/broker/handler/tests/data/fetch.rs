@@ -373,6 +373,33 @@ fn a_session_names_only_what_changed() {
     }
 }
 
+/// It could only be refused at the end of its wait.
+#[test]
+fn a_fetch_whose_session_has_moved_on_waits_no_more() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(1, 100)).await;
+        let mut ask = request(&world, vec![partition(0, 1)]);
+        (ask.session_id, ask.session_epoch) = (0, 0);
+        let bytes = client.call(&ask, 17).await;
+        let session_id = decoded::<FetchRequest<'_>>(&bytes, 17).session_id;
+        let mut next = request(&world, Vec::new());
+        next.topics.clear();
+        next.max_wait_ms = 60_000;
+        (next.session_id, next.session_epoch) = (session_id, 1);
+        let mut first = pin!(ended(client.start(&next, 17)));
+        is_waiting(&mut first).await;
+        next.session_epoch = 2;
+        let mut second = pin!(ended(client.start(&next, 17)));
+        is_waiting(&mut second).await;
+        let bytes = first.await.unwrap().unwrap();
+        let refused = decoded::<FetchRequest<'_>>(&bytes, 17);
+        assert_eq!(refused.error_code, ErrorCode::InvalidFetchSessionEpoch);
+        is_waiting(&mut second).await;
+    });
+}
+
 #[test]
 fn no_other_broker_is_a_replica_here() {
     with_world(&[], |world| async move {
