@@ -339,7 +339,11 @@ fn a_session_that_would_be_too_large_is_not_created() {
         partition: 0,
     };
     named.partitions.push((partition_0, partition(0)));
-    assert_eq!(cache.create(at(0), &named, [], ids()), 0, "long names count");
+    assert_eq!(
+        cache.create(at(0), &named, [], ids()),
+        0,
+        "long names count"
+    );
 }
 
 #[test]

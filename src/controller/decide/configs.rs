@@ -2,7 +2,8 @@
 //!
 //! - What becomes a fact is canonical text that went through the registry.
 //! - A value that is the current one makes no fact; a change of what elections depend on makes the
-//!   changes of the partitions concerned, in the same entry.
+//!   changes of the partitions concerned, in steps if they are many, and the value stands in the last one: a minimum that
+//!   was lowered lets leaders go on without replicas that must not be eligible any more by then.
 
 use crate::config::key::{Kind, Update, list_items};
 use crate::config::topic_keys::{self, TopicKey};
@@ -53,7 +54,15 @@ pub(super) fn alter(
         let mut after = image.clone();
         // What was just decided applies; the driver checks the whole once more.
         let _ = after.apply_records(&records);
-        elect_anew(settings, &after, &mut records);
+        let (changes, is_all) = elect_anew(settings, &after);
+        if !is_all {
+            return Decision {
+                records: changes,
+                outcome,
+                is_last: false,
+            };
+        }
+        records.extend(changes);
     }
     Decision::last(records, outcome)
 }
@@ -62,14 +71,13 @@ fn changes_elections(record: &Record) -> bool {
     matches!(record, Record::Config { key, .. } if key == MIN_INSYNC_REPLICAS || key == UNCLEAN_ELECTION)
 }
 
-/// ELRs follow the new minimum, and leaderless partitions may have found a leader.
-fn elect_anew(settings: &Settings, image: &MetadataImage, records: &mut Vec<Record>) {
+/// ELRs follow the new minimum, and leaderless partitions may have found a leader; whether these are all.
+fn elect_anew(settings: &Settings, image: &MetadataImage) -> (Vec<Record>, bool) {
     let candidates = Candidates::new(image);
     let mut changes = Vec::new();
-    // What doesn't fit one step is left to the next change of each partition.
     let is_concerned =
         |partition: &PartitionImage| partition.leader.is_none() || !partition.elr.is_empty();
-    update_partitions(
+    let is_all = update_partitions(
         settings,
         image,
         &mut changes,
@@ -77,7 +85,7 @@ fn elect_anew(settings: &Settings, image: &MetadataImage, records: &mut Vec<Reco
         is_concerned,
         |_| (),
     );
-    records.extend(changes);
+    (changes, is_all)
 }
 
 fn alter_one(

@@ -329,6 +329,41 @@ fn a_new_minimum_re_evaluates_the_eligible_replicas() {
     assert!(world.partition("t", 0).elr.is_empty());
 }
 
+/// No partition's leader may go on alone while another replica is still eligible.
+#[test]
+fn a_lowered_minimum_counts_once_no_partition_keeps_who_it_leaves_behind() {
+    let mut world = World::with_brokers(settings(), 3);
+    world.create_one(sized("t", 5_000, 3)).unwrap();
+    for id in [2, 3] {
+        world.change(id, BrokerState::Fenced);
+    }
+    let eligible = |world: &World| {
+        let topic = world.topic("t");
+        let mut partitions = topic.partitions();
+        partitions.any(|(_, partition)| !partition.elr.is_empty())
+    };
+    assert!(eligible(&world));
+    let resource = NamedResource::Topic("t".to_owned());
+    let change = ConfigChange::Incremental(vec![set("min.insync.replicas", "1")]);
+    let command = Command::AlterConfigs(AlterConfigs {
+        resources: vec![AlterResource { resource, change }],
+        validate_only: false,
+    });
+    let mut steps = 0;
+    loop {
+        let decision = world.decide(&command);
+        world.apply(decision.records);
+        steps += 1;
+        let is_lowered = value(&world, "min.insync.replicas").is_some();
+        assert!(!is_lowered || !eligible(&world));
+        assert_eq!(is_lowered, decision.is_last);
+        if decision.is_last {
+            break;
+        }
+    }
+    assert_eq!(steps, 2);
+}
+
 #[test]
 fn allowing_unclean_elections_elects_at_once() {
     let mut world = World::with_brokers(settings(), 2);
