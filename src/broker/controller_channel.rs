@@ -22,7 +22,7 @@ use super::controller_service::ControllerService;
 use crate::clock;
 use crate::controller::QuorumView;
 use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion};
-use crate::wire::envelope::{Answer, BrokerCall, Envelope, EnvelopeError, ForwardCall};
+use crate::wire::envelope::{Answer, BrokerCall, Envelope, ForwardCall};
 use crate::wire::messages::ControllerRequest;
 use crate::wire::writer::{EncodeError, Writer};
 
@@ -256,6 +256,11 @@ impl Inner {
     }
 
     fn judge(&self, bytes: &[u8]) -> Result<Attempt, Unanswered> {
+        if bytes.is_empty() {
+            // It does not serve yet.
+            self.hint.store(NO_HINT, Ordering::Relaxed);
+            return Ok(Attempt::Again);
+        }
         match Answer::decode(bytes) {
             Ok(Answer::Ok {
                 image_version,
@@ -269,15 +274,13 @@ impl Inner {
                     .store(leader.unwrap_or(NO_HINT), Ordering::Relaxed);
                 Ok(Attempt::Again)
             }
-            Ok(Answer::Stranger) | Err(EnvelopeError::Malformed(_)) => {
+            Ok(Answer::Stranger) => {
                 self.hint.store(NO_HINT, Ordering::Relaxed);
                 Ok(Attempt::Again)
             }
             Ok(Answer::Diverged) => Err(Unanswered::Diverged),
-            // It has answered, and this build can't read what.
-            Err(EnvelopeError::Version(_) | EnvelopeError::Status(_)) => {
-                Err(Unanswered::OutcomeUnknown)
-            }
+            // It has answered, or this build can't read what: another try would be answered alike.
+            Ok(Answer::Unanswerable) | Err(_) => Err(Unanswered::OutcomeUnknown),
         }
     }
 

@@ -140,13 +140,13 @@ impl ControllerService {
         })
     }
 
-    /// Answers the call of a broker for itself. No bytes if the call is none.
+    /// Answers the call of a broker for itself.
     pub async fn answer(&self, body: &[u8]) -> Served {
         let call = match BrokerCall::decode(body) {
             Ok(call) => call,
             Err(error) => {
                 tracing::warn!(%error, "a broker's call can't be read");
-                return Served::default();
+                return unanswerable();
             }
         };
         if let Some(refusal) = self.refusal(&call.envelope) {
@@ -169,7 +169,7 @@ impl ControllerService {
             }
             Err(Refused::Malformed(error)) => {
                 tracing::warn!(sender = call.envelope.sender, key = call.api_key, %error, "a broker's call can't be read");
-                Served::default()
+                unanswerable()
             }
             Err(Refused::UnknownApi { key, version }) => {
                 tracing::warn!(
@@ -178,7 +178,7 @@ impl ControllerService {
                     version,
                     "a broker's call is of an unknown kind"
                 );
-                Served::default()
+                unanswerable()
             }
         }
     }
@@ -444,7 +444,15 @@ fn message(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     bytes.unwrap_or_default().into()
 }
 
-fn encode(answer: &Answer<'_>) -> Vec<u8> {
-    // An answer that is too long for a frame is none; the sender's time runs out.
-    answer.encode().unwrap_or_default()
+fn unanswerable() -> Served {
+    Served {
+        bytes: encode(&Answer::Unanswerable),
+        broker: None,
+    }
+}
+
+/// The body of an answer; one that is too long for a frame can't be given.
+pub(crate) fn encode(answer: &Answer<'_>) -> Vec<u8> {
+    let encoded = answer.encode().or_else(|_| Answer::Unanswerable.encode());
+    encoded.unwrap_or_default()
 }

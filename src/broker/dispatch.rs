@@ -96,7 +96,8 @@ pub fn is_for_controller(api: ApiKey) -> bool {
     )
 }
 
-/// Passes the request on if the controller is elsewhere; without an answer from there, the handler here says why.
+/// Passes the request on if the controller is elsewhere; without an answer from there, the handler here says why, and a
+/// body that is none closes the connection as it would there.
 async fn by_controller(mut cx: Context, body: Body) -> Reply {
     match cx.broker.forwarded(&cx.connection, &body.frame).await {
         Some(Ok(answer)) => return passed_back(&cx, &answer),

@@ -14,13 +14,13 @@ use bytes::BytesMut;
 
 use crate::broker::Broker;
 use crate::broker::context::ConnectionContext;
-use crate::broker::controller_service::ControllerService;
+use crate::broker::controller_service::{ControllerService, encode};
 use crate::broker::core::Core;
 use crate::broker::dispatch::{Dispatcher, is_for_controller};
 use crate::broker::reply::{Reply, Service as _};
 use crate::metadata::{BrokerEpoch, BrokerId};
 use crate::quorum::{BrokerConnection, CallAnswer, ServeBrokers};
-use crate::wire::envelope::ForwardCall;
+use crate::wire::envelope::{Answer, ForwardCall};
 use crate::wire::header::RequestHeader;
 use crate::wire::reader::Reader;
 
@@ -79,15 +79,15 @@ impl BrokerConnection for Caller {
                 Ok(call) => call,
                 Err(error) => {
                     tracing::warn!(%error, "a request that was passed on can't be read");
-                    return Vec::new();
+                    return encode(&Answer::Unanswerable);
                 }
             };
             if let Some(refusal) = service.refusal(&call.envelope) {
-                return refusal.encode().unwrap_or_default();
+                return encode(&refusal);
             }
             match respond(broker, core, &call).await {
                 Some(response) => service.answered(&response),
-                None => Vec::new(),
+                None => encode(&Answer::Unanswerable),
             }
         })
     }
@@ -102,7 +102,7 @@ impl Drop for Caller {
     }
 }
 
-/// The response without its size; `None` if the request can't have been meant for this.
+/// The response without its size; `None` if there is none: the client's connection would be closed here.
 async fn respond(broker: Arc<Broker>, core: Rc<Core>, call: &ForwardCall<'_>) -> Option<Vec<u8>> {
     let header = RequestHeader::decode(&mut Reader::new(call.frame)).ok()?;
     if !is_for_controller(header.api) || !header.is_served() {
@@ -126,5 +126,129 @@ async fn respond(broker: Arc<Broker>, core: Rc<Core>, call: &ForwardCall<'_>) ->
             None
         }
         Reply::Silent | Reply::Waiting(_) | Reply::Held(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ottla_raft::{LogIndex, Metrics, NodeId, Term};
+    use tokio::task::LocalSet;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::broker::admin::Admin;
+    use crate::config::{NodeConfig, Sources};
+    use crate::controller::driver::fake;
+    use crate::controller::{QuorumView, Settings};
+    use crate::metadata::Publisher;
+    use crate::replica::replicas::Outbound;
+    use crate::replica::{ReplicaMap, Replicas, following, isr_change, worker};
+    use crate::wire::api::ApiKey;
+    use crate::wire::envelope::Envelope;
+    use crate::wire::frame::encode_request;
+
+    const CLUSTER: Uuid = Uuid::from_u128(7);
+    const ME: BrokerId = BrokerId::from_wire(1).unwrap();
+
+    /// Node 1 leads itself.
+    #[derive(Debug)]
+    struct Alone;
+
+    impl QuorumView for Alone {
+        fn metrics(&self) -> Metrics {
+            Metrics {
+                node: NodeId(1),
+                term: Term(1),
+                leader: Some(NodeId(1)),
+                log_end: LogIndex(0),
+                high_watermark: LogIndex(0),
+                applied: None,
+                snapshot: None,
+                purged: None,
+                voters: BTreeMap::new(),
+                is_changing: false,
+                observers: BTreeMap::new(),
+                replicas: BTreeMap::new(),
+                is_disk_full: false,
+            }
+        }
+    }
+
+    fn caller() -> Box<dyn BrokerConnection> {
+        let config = NodeConfig::load(&Sources::default()).unwrap();
+        let metadata = Publisher::default();
+        let (controller, _, _) = fake::spawn(metadata.clone(), Settings::new(&config));
+        let names = (CLUSTER, "cluster".into());
+        let quorum = Arc::new(Alone);
+        let service = ControllerService::new(
+            ME,
+            names,
+            controller.clone(),
+            quorum.clone(),
+            metadata.clone(),
+        );
+        let outbound = Outbound {
+            isr_proposals: isr_change::queue().0,
+            fetch_orders: following::queue().0,
+            work: worker::start().unwrap(),
+        };
+        let settings = (config.storage.clone(), config.replica.lag_max);
+        let map = Arc::new(ReplicaMap::default());
+        let replicas = Arc::new(Replicas::new(ME, map, Vec::new(), settings, outbound));
+        let admin = Admin::new("cluster".into(), controller, quorum);
+        let broker = Arc::new(Broker::new(config, metadata, admin, replicas));
+        Desk::new(service, broker).connected(&Core::start())
+    }
+
+    /// A request of a client, passed on by broker 2.
+    fn passed_on(api: ApiKey, body: &[u8]) -> BytesMut {
+        let header = RequestHeader {
+            api,
+            version: api.served().max,
+            correlation_id: 9,
+            client_id: None,
+        };
+        let frame = encode_request(&header, |writer| writer.raw(body)).unwrap();
+        let frame = frame.into_bytes().unwrap();
+        let call = ForwardCall {
+            envelope: Envelope {
+                cluster: CLUSTER,
+                sender: 2,
+                sender_epoch: -1,
+                addressee: 1,
+                image_version: u64::MAX,
+                image_digest: 0,
+            },
+            listener: "PLAINTEXT".into(),
+            principal: "User:ANONYMOUS".into(),
+            client: "[::1]:5".into(),
+            frame: &frame[SIZE_BYTES..],
+        };
+        BytesMut::from(&call.encode().unwrap()[..])
+    }
+
+    /// It was answered with nothing, which is what a node says that does not serve yet: the sender asked again, 300 times
+    /// in half a minute, before its client heard of it.
+    #[test]
+    fn a_request_that_can_not_be_answered_is_told_so() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let caller = caller();
+            for unanswerable in [
+                // One topic is announced, and the frame ends.
+                passed_on(ApiKey::CreateTopics, &[2]),
+                // No broker passes this on.
+                passed_on(ApiKey::Metadata, &[0, 0, 0, 0]),
+                BytesMut::from(&b"\x01"[..]),
+            ] {
+                let answer = caller.forward(unanswerable).await;
+                assert_eq!(Answer::decode(&answer), Ok(Answer::Unanswerable));
+            }
+        });
     }
 }

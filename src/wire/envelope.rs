@@ -16,6 +16,7 @@ const OK: i8 = 0;
 const NOT_CONTROLLER: i8 = 1;
 const STRANGER: i8 = 2;
 const DIVERGED: i8 = 3;
+const UNANSWERABLE: i8 = 4;
 
 /// What stands in front of every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub enum Answer<'a> {
     Stranger,
     /// The image's digest is not the controller's of the same version: the sender's metadata is another history.
     Diverged,
+    /// The call, or what should be said to it, is outside of the protocol: another try ends the same way.
+    Unanswerable,
 }
 
 /// Why bytes are none of these.
@@ -196,6 +199,7 @@ impl<'a> Answer<'a> {
             }),
             STRANGER => Ok(Self::Stranger),
             DIVERGED => Ok(Self::Diverged),
+            UNANSWERABLE => Ok(Self::Unanswerable),
             status => Err(EnvelopeError::Status(status)),
         }
     }
@@ -221,6 +225,7 @@ impl<'a> Answer<'a> {
             }
             Self::Stranger => writer.i8(STRANGER),
             Self::Diverged => writer.i8(DIVERGED),
+            Self::Unanswerable => writer.i8(UNANSWERABLE),
         }
         bytes(writer)
     }
@@ -302,6 +307,7 @@ mod tests {
             ),
             (Answer::Stranger, b"\x02"),
             (Answer::Diverged, b"\x03"),
+            (Answer::Unanswerable, b"\x04"),
         ];
         for (answer, written) in answers {
             assert_eq!(answer.encode().unwrap(), written);
@@ -332,7 +338,7 @@ mod tests {
         let mut bytes = head();
         bytes[0] = 2;
         assert_eq!(BrokerCall::decode(&bytes), Err(EnvelopeError::Version(2)));
-        assert_eq!(Answer::decode(&[4]), Err(EnvelopeError::Status(4)));
+        assert_eq!(Answer::decode(&[5]), Err(EnvelopeError::Status(5)));
     }
 
     proptest! {
