@@ -192,6 +192,11 @@ impl Replica {
         self.is_open_asked.store(false, Ordering::Release);
     }
 
+    /// Asks for another turn; whoever is at it, or what comes after, goes on with what waits.
+    fn resume_later(&self) {
+        self.lock.complete(Event::Resume);
+    }
+
     /// Where the metadata wants a log that does not exist yet.
     pub fn assigned_directory(&self) -> Option<DirectoryId> {
         self.assigned_directory

@@ -1,6 +1,7 @@
 //! The one writer of a partition: runs the core over the queue's events and carries out its effects.
 //!
 //! - The order of a turn is: change the log, publish the view, answer.
+//! - What is asked before the log is open waits here, in order, and no longer than its asker does: then it is dropped.
 //! - Nothing here decides: what happens to a request or a log is what the core said.
 
 use std::collections::HashMap;
@@ -30,9 +31,11 @@ mod append;
 mod follow;
 mod log;
 mod publish;
+mod waiting;
 
 use append::ToAppend;
 use log::{Disposal, Log, bounds};
+use waiting::Waiting;
 
 pub(crate) use log::Closing;
 
@@ -41,6 +44,8 @@ pub(crate) use log::Closing;
 pub(crate) enum Event {
     /// What a client asks.
     Request(Request),
+    /// What waited for the log is due, some of it in each turn.
+    Resume,
     /// Someone needs the log.
     Open,
     /// The I/O thread has opened the log, or could not.
@@ -108,6 +113,8 @@ pub(crate) struct Driver {
     opened_high_watermark: Offset,
     asked: HashMap<Ticket, Asked>,
     next_ticket: u64,
+    /// What waits for the log to be open.
+    waiting: Waiting,
     turn: Turn,
     /// What the last view showed.
     shown: Option<Standing>,
@@ -127,10 +134,7 @@ struct Turn {
 
 impl Writer<Event> for Driver {
     fn accepts_requests(&self) -> bool {
-        matches!(
-            self.log,
-            Log::Open(_) | Log::Unavailable | Log::Doomed(_) | Log::Gone
-        )
+        !self.must_wait() || self.waiting.has_room()
     }
 
     fn turn(&mut self, events: &mut Vec<Event>) {
@@ -144,6 +148,7 @@ impl Writer<Event> for Driver {
         self.append_group(now);
         self.publish();
         self.answer();
+        self.resume_later();
     }
 }
 
@@ -168,6 +173,7 @@ impl Driver {
             opened_high_watermark: Offset::ZERO,
             asked: HashMap::new(),
             next_ticket: 0,
+            waiting: Waiting::default(),
             turn: Turn::default(),
             shown: None,
             shown_bounds: (Offset::ZERO, Offset::ZERO),
@@ -176,38 +182,9 @@ impl Driver {
 
     fn take_in(&mut self, now: MonoMillis, event: Event) {
         match event {
-            Event::Request(Request::Produce(Produce {
-                batch,
-                accepts_zstd,
-                acks,
-                deadline,
-                by,
-            })) => {
-                let ticket = self.ticket(by, Some((batch, accepts_zstd)));
-                self.decide(
-                    now,
-                    effect::Event::Produce {
-                        ticket,
-                        acks,
-                        deadline,
-                    },
-                );
-            }
-            Event::Request(Request::DeleteRecords(DeleteRecords {
-                before,
-                deadline,
-                by,
-            })) => {
-                let ticket = self.ticket(by, None);
-                self.decide(
-                    now,
-                    effect::Event::DeleteRecords {
-                        ticket,
-                        before,
-                        deadline,
-                    },
-                );
-            }
+            Event::Request(request) if self.must_wait() => self.waiting.add(now, request),
+            Event::Request(request) => self.ask(now, request),
+            Event::Resume => self.resume(now),
             Event::Open => self.open(),
             Event::Opened(result) => self.opened(now, *result),
             Event::Play(part) => match &self.log {
@@ -236,7 +213,10 @@ impl Driver {
             Event::CheckIsr => self.decide(now, effect::Event::CheckIsr),
             Event::Configure(config) => self.configure(now, config),
             Event::Log(event) => self.log_event(now, event),
-            Event::Tick => self.decide(now, effect::Event::Tick),
+            Event::Tick => {
+                self.waiting.expire(now);
+                self.decide(now, effect::Event::Tick);
+            }
             Event::Retain if matches!(self.log, Log::Closed) => self.open_to_retain(),
             Event::Retain => self.decide(now, effect::Event::Retain),
             // No decision depends on it: what is forgotten was of no use any more.
@@ -250,6 +230,43 @@ impl Driver {
             Event::Delete => self.end(now, effect::Event::Stop, Disposal::Delete),
             Event::Close(closing) => {
                 self.end(now, effect::Event::Resign, Disposal::Close(closing));
+            }
+        }
+    }
+
+    fn ask(&mut self, now: MonoMillis, request: Request) {
+        match request {
+            Request::Produce(Produce {
+                batch,
+                accepts_zstd,
+                acks,
+                deadline,
+                by,
+            }) => {
+                let ticket = self.ticket(by, Some((batch, accepts_zstd)));
+                self.decide(
+                    now,
+                    effect::Event::Produce {
+                        ticket,
+                        acks,
+                        deadline,
+                    },
+                );
+            }
+            Request::DeleteRecords(DeleteRecords {
+                before,
+                deadline,
+                by,
+            }) => {
+                let ticket = self.ticket(by, None);
+                self.decide(
+                    now,
+                    effect::Event::DeleteRecords {
+                        ticket,
+                        before,
+                        deadline,
+                    },
+                );
             }
         }
     }

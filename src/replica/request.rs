@@ -76,6 +76,22 @@ impl Request {
             Self::DeleteRecords(_) => 0,
         }
     }
+
+    /// When its asker stops waiting.
+    pub(crate) fn deadline(&self) -> MonoMillis {
+        match self {
+            Self::Produce(produce) => produce.deadline,
+            Self::DeleteRecords(delete) => delete.deadline,
+        }
+    }
+
+    /// Drops all but whom to tell.
+    pub(crate) fn into_asker(self) -> AskedBy {
+        match self {
+            Self::Produce(produce) => produce.by,
+            Self::DeleteRecords(delete) => delete.by,
+        }
+    }
 }
 
 /// A request on its way into a partition's queue.

@@ -314,6 +314,35 @@ fn a_log_is_opened_when_it_is_first_needed() {
     assert_eq!(world.visible(), [(0, 0)]);
 }
 
+/// A client hears at its deadline that a batch was not appended, and sends it again: what had waited for a long scan was
+/// there once for each try.
+#[test]
+fn what_waits_for_a_log_is_dropped_at_its_deadline() {
+    let world = World::new(&[]);
+    let late = world.produce(Acks::All, Duration::from_millis(1));
+    let in_time = world.produce(Acks::All, LONG);
+    std::thread::park_timeout(Duration::from_millis(5));
+    assert_eq!(world.heard(late), None);
+    world.replica().tick();
+    assert!(world.heard(late).is_some());
+    assert_eq!(world.heard(in_time), None);
+    world.run_io();
+    assert_eq!(world.heard(in_time), said("at 0 from 0"));
+    assert_eq!(world.visible(), [(0, 0)]);
+}
+
+#[test]
+fn what_waits_for_a_log_is_carried_out_in_order() {
+    let world = World::new(&[]);
+    let first = world.produce(Acks::None, LONG);
+    let delete = world.delete_before(None);
+    let second = world.produce(Acks::All, LONG);
+    world.run_io();
+    assert_eq!(world.heard(first), said("at 0 from 0"));
+    assert_eq!(world.heard(delete), said("at 0 from 1"));
+    assert_eq!(world.heard(second), said("at 1 from 1"));
+}
+
 /// Whoever waited for a log on a full disk was woken by each failure and asked again at once: a core did nothing else.
 #[test]
 fn a_log_that_can_not_be_opened_is_left_alone_for_a_while() {

@@ -2,7 +2,8 @@
 //!
 //! - A batch is never copied: the frame's buffer is cut into one piece per partition, and the leader
 //!   stamps offsets and epoch there.
-//! - Each partition is decided for itself; the answer leaves when all are, or at the deadline.
+//! - Each partition is decided for itself; the answer leaves when all are, or at the deadline. A batch that is still in
+//!   front of a log that is not open is dropped then, so that a client that tries again does not have it twice.
 //! - `acks=0` gets no answer, and a failure of any partition closes the connection: nothing else
 //!   would make the client look for the leader again.
 
@@ -28,6 +29,7 @@ use crate::clock;
 use crate::metadata::MetadataImage;
 use crate::replica::Replica;
 use crate::replica::request::{Acks, Done, Produce, Request, RequestError, Submission};
+use crate::replica::view::View;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::produce::{
@@ -37,6 +39,9 @@ use crate::wire::messages::produce::{
 use crate::wire::reader::DecodeError;
 use crate::wire::records::{Records, range_within};
 
+/// A log that is being opened is waited for at least so long, however short the client's time is: that is about
+/// acknowledgements, and a batch would be dropped for a log that nobody has needed yet.
+const OPENING_WAIT_MIN: Duration = Duration::from_secs(2);
 /// Versions in which the client knows zstd, and topics have ids instead of names.
 const ZSTD_SINCE: i16 = 7;
 const TOPIC_IDS_SINCE: i16 = 13;
@@ -134,9 +139,10 @@ fn plan(cx: &Context, body: &Body) -> Result<Plan, DecodeError> {
     let request = ProduceRequest::decode(&mut reader, cx.version)?;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let image = cx.broker.metadata.load();
+    let now = clock::mono();
     let mut plan = Plan {
         acks: request.acks,
-        deadline: clock::mono().saturating_add(timeout),
+        deadline: now.saturating_add(timeout),
         topics: Vec::with_capacity(request.topic_data.len()),
         parts: Vec::new(),
         is_behind: false,
@@ -171,6 +177,12 @@ fn plan(cx: &Context, body: &Body) -> Result<Plan, DecodeError> {
                 (None, Ok(topic)) => {
                     let leader = partitions::find_leader(&cx.broker, topic, data.index);
                     plan.is_behind |= matches!(leader, Err(Missing::NotApplied));
+                    let is_closed =
+                        |replica: &Arc<Replica>| matches!(**replica.view(), View::Closed);
+                    if leader.as_ref().is_ok_and(is_closed) {
+                        let opened_by = now.saturating_add(OPENING_WAIT_MIN);
+                        plan.deadline = plan.deadline.max(opened_by);
+                    }
                     leader.map_err(|missing| missing.error_code())
                 }
             };
@@ -245,11 +257,20 @@ fn begin(cx: Context, frame: BytesMut, plan: Plan) -> Reply {
         return finish(cx, plan, wait);
     }
     Reply::held(async move {
+        submit(left, plan.deadline).await;
+        finish(cx, plan, wait)
+    })
+}
+
+/// Submits the rest as room comes, until `deadline`; what is left then has timed out.
+async fn submit(left: Vec<(Arc<Replica>, Submission)>, deadline: MonoMillis) {
+    let submit_all = async {
         for (replica, mut submission) in left {
             std::future::poll_fn(|task| replica.poll_submit(&mut submission, task.waker())).await;
         }
-        finish(cx, plan, wait)
-    })
+    };
+    let patience = deadline.since(clock::mono());
+    let _ = tokio::time::timeout(patience, submit_all).await;
 }
 
 /// Answers if everything is decided, or waits for it without holding up later requests.

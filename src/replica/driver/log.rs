@@ -32,6 +32,13 @@ pub(super) enum Log {
     Gone,
 }
 
+impl Log {
+    /// Whether requests wait for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Closed | Self::Opening { .. } | Self::Recovering)
+    }
+}
+
 /// What becomes of a log that comes when nobody wants it any more.
 #[derive(Debug)]
 pub(super) enum Disposal {

@@ -188,6 +188,21 @@ fn unknown_names_ids_and_partitions_are_refused() {
     });
 }
 
+/// The timeout is about acknowledgements: a log that nobody has needed yet is waited for.
+#[test]
+fn without_any_time_a_batch_still_opens_its_log() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        let records = batch_of(1, 10);
+        let mut ask = request("t", world.topic_id("t"), 0, &records);
+        ask.timeout_ms = 0;
+        assert_eq!(ended(client.start(&ask, 9)).await, Ok(None));
+        let next = produce(&world, &client, 9, &records).await;
+        assert_eq!(next.base_offset, 1);
+    });
+}
+
 /// W2: `acks=0` has no answer, and its failure closes the connection.
 #[test]
 fn without_acks_there_is_no_answer_and_a_failure_closes() {
