@@ -80,6 +80,7 @@ foreign_recode! {
         AlterConfigs AlterConfigsRequest AlterConfigsResponse,
         DescribeLogDirs DescribeLogDirsRequest DescribeLogDirsResponse,
         CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
+        ElectLeaders ElectLeadersRequest ElectLeadersResponse,
         FindCoordinator FindCoordinatorRequest FindCoordinatorResponse,
         IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
         DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,

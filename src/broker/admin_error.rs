@@ -3,7 +3,7 @@
 
 use crate::controller::command::{
     AllocateError, AlterConfigsError, AlterPartitionError, ChangeBrokerError,
-    CreatePartitionsError, CreateTopicError, DeleteTopicError, RegisterError,
+    CreatePartitionsError, CreateTopicError, DeleteTopicError, ElectionError, RegisterError,
 };
 use crate::wire::error_code::ErrorCode;
 
@@ -56,6 +56,18 @@ impl From<&CreatePartitionsError> for ErrorCode {
             CreatePartitionsError::Assignment(_) => Self::InvalidReplicaAssignment,
             CreatePartitionsError::Placement(_) => Self::InvalidReplicationFactor,
             CreatePartitionsError::TooLarge(_) => Self::PolicyViolation,
+        }
+    }
+}
+
+impl From<&ElectionError> for ErrorCode {
+    fn from(error: &ElectionError) -> Self {
+        match error {
+            ElectionError::UnknownPartition => Self::UnknownTopicOrPartition,
+            ElectionError::NotNeeded => Self::ElectionNotNeeded,
+            ElectionError::PreferredNotAvailable => Self::PreferredLeaderNotAvailable,
+            ElectionError::NobodyAvailable => Self::EligibleLeadersNotAvailable,
+            ElectionError::TooLarge(_) => Self::PolicyViolation,
         }
     }
 }

@@ -90,6 +90,7 @@ pub fn is_for_controller(api: ApiKey) -> bool {
         ApiKey::CreateTopics
             | ApiKey::DeleteTopics
             | ApiKey::CreatePartitions
+            | ApiKey::ElectLeaders
             | ApiKey::AlterConfigs
             | ApiKey::IncrementalAlterConfigs
             | ApiKey::DescribeQuorum
@@ -160,6 +161,7 @@ fn dispatch(cx: Context, body: Body) -> Reply {
                 incremental_alter_configs::IncrementalAlterConfigsRequest
             )
         }
+        ApiKey::ElectLeaders => handle!(cx, body, elect_leaders::ElectLeadersRequest),
         ApiKey::DescribeQuorum => handle!(cx, body, describe_quorum::DescribeQuorumRequest),
         ApiKey::DescribeCluster => handle!(cx, body, describe_cluster::DescribeClusterRequest),
         ApiKey::DescribeTopicPartitions => {

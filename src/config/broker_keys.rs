@@ -46,6 +46,15 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         doc: "Whether a client's request for the metadata of a missing topic creates it.",
     },
     ConfigKey {
+        name: "auto.leader.rebalance.enable",
+        kind: Kind::Boolean,
+        default: Some("true"),
+        valid: Valid::Any,
+        update: Update::ReadOnly,
+        effect: Effect::Used,
+        doc: "Whether leaderships go back to the first replica of each partition once it is in sync again.",
+    },
+    ConfigKey {
         name: "broker.heartbeat.interval.ms",
         kind: Kind::Int,
         default: Some("2000"),
@@ -170,6 +179,15 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         update: Update::ReadOnly,
         effect: Effect::Used,
         doc: "The listener over which brokers replicate from each other.",
+    },
+    ConfigKey {
+        name: "leader.imbalance.check.interval.seconds",
+        kind: Kind::Long,
+        default: Some("300"),
+        valid: Valid::AtLeast(1),
+        update: Update::ReadOnly,
+        effect: Effect::Used,
+        doc: "How often the controller brings leaderships back, and looks for leaders of partitions without one.",
     },
     ConfigKey {
         name: "listener.security.protocol.map",

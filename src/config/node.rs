@@ -130,6 +130,10 @@ pub struct ControllerConfig {
     pub session_timeout: Duration,
     /// How often a broker tells that it lives.
     pub heartbeat_interval: Duration,
+    /// Whether leaderships go back to preferred replicas by themselves.
+    pub rebalances_leaders: bool,
+    /// How often that is looked at.
+    pub balance_interval: Duration,
 }
 
 impl NodeConfig {
@@ -308,6 +312,10 @@ impl Typed<'_> {
         Duration::from_millis(self.number(key).unwrap_or(u64::MAX))
     }
 
+    fn seconds(&self, key: &str) -> Duration {
+        Duration::from_secs(self.number(key).unwrap_or(u64::MAX))
+    }
+
     fn millis_or_never(&self, key: &str) -> Option<Duration> {
         self.number::<u64>(key).map(Duration::from_millis)
     }
@@ -406,6 +414,8 @@ impl Typed<'_> {
         ControllerConfig {
             session_timeout: self.millis("broker.session.timeout.ms"),
             heartbeat_interval: self.millis("broker.heartbeat.interval.ms"),
+            rebalances_leaders: self.flag("auto.leader.rebalance.enable"),
+            balance_interval: self.seconds("leader.imbalance.check.interval.seconds"),
         }
     }
 }

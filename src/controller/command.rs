@@ -3,6 +3,7 @@
 //! Commands are intentions: they never enter the quorum's log. Errors carry the facts a reader needs;
 //! which error code of Kafka each one is stands in `broker/admin_error.rs`.
 
+mod elections;
 mod replication;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::metadata::image::FeatureRange;
 use crate::metadata::record::EndpointRecord;
 use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, Overrides, TopicId};
 
+pub use elections::{ElectLeaders, ElectionError, ElectionKind, TopicElections};
 pub use replication::{
     AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AlteredPartitions,
     Heartbeat, HeartbeatAnswer,
@@ -39,6 +41,10 @@ pub enum Command {
     AlterPartition(AlterPartition),
     /// Hear that a broker lives.
     Heartbeat(Heartbeat),
+    /// Elect leaders.
+    ElectLeaders(ElectLeaders),
+    /// Bring leaderships back to preferred replicas: the controller's own.
+    BalanceLeaders,
     /// Give a broker a block of producer ids.
     AllocateProducerIds {
         /// The broker.
@@ -60,6 +66,8 @@ impl Command {
             Self::CreateTopics(_)
             | Self::DeleteTopics(_)
             | Self::CreatePartitions(_)
+            | Self::ElectLeaders(_)
+            | Self::BalanceLeaders
             | Self::AlterConfigs(_) => false,
         }
     }
@@ -84,6 +92,10 @@ pub enum Outcome {
     AlterPartition(Result<AlteredPartitions, ChangeBrokerError>),
     /// Of [`Command::Heartbeat`].
     Heartbeat(Result<HeartbeatAnswer, ChangeBrokerError>),
+    /// Of [`Command::ElectLeaders`].
+    ElectLeaders(Vec<TopicElections>),
+    /// Of [`Command::BalanceLeaders`].
+    BalanceLeaders,
     /// Of [`Command::AllocateProducerIds`].
     AllocateProducerIds(Result<ProducerIdBlock, AllocateError>),
 }

@@ -7,6 +7,7 @@
 mod brokers;
 mod configs;
 mod draw;
+mod elections;
 mod heartbeat;
 mod isr;
 mod partitions;
@@ -43,6 +44,10 @@ pub struct Settings {
     pub operation_records_max: usize,
     /// `broker.session.timeout.ms`.
     pub session_timeout: Duration,
+    /// `auto.leader.rebalance.enable`.
+    pub rebalances_leaders: bool,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub balance_interval: Duration,
     /// What was given at start: the lowest layer of topic configs.
     pub fixed: StaticConfig,
 }
@@ -56,6 +61,8 @@ impl Settings {
             delete_topics: config.broker.delete_topics,
             operation_records_max: OPERATION_RECORDS_MAX,
             session_timeout: config.controller.session_timeout,
+            rebalances_leaders: config.controller.rebalances_leaders,
+            balance_interval: config.controller.balance_interval,
             fixed: config.values.clone(),
         }
     }
@@ -122,6 +129,12 @@ pub fn decide(
         }
         Command::AlterConfigs(command) => {
             configs::alter(settings, image, command).map(Outcome::AlterConfigs)
+        }
+        Command::ElectLeaders(command) => {
+            elections::elect(settings, image, command).map(Outcome::ElectLeaders)
+        }
+        Command::BalanceLeaders => {
+            elections::balance(settings, image).map(|()| Outcome::BalanceLeaders)
         }
         Command::RegisterBroker(command) => {
             brokers::register(settings, image, command).map(Outcome::RegisterBroker)

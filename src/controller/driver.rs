@@ -19,6 +19,8 @@ mod watch;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use ottla_storage::time::MonoMillis;
+
 use crate::clock;
 use crate::controller::Command;
 use crate::controller::decide::{Draw, Settings, first_records};
@@ -52,6 +54,8 @@ pub struct Driver<Q, P = TcpProber> {
     waiting: VecDeque<Request>,
     /// The term in which the barrier was passed.
     active_term: Option<u64>,
+    /// When leaderships are looked at next.
+    balance_at: MonoMillis,
 }
 
 impl<Q: Quorum> Driver<Q> {
@@ -87,6 +91,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             watch,
             waiting: VecDeque::new(),
             active_term: None,
+            balance_at: MonoMillis::ZERO,
         }
     }
 
@@ -137,6 +142,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
 
     fn watch_over_brokers(&mut self) {
         let (now, image) = (clock::mono(), self.publisher.image());
+        self.balance_at = now.saturating_add(self.settings.balance_interval);
         self.watch.activate(now, &image);
         for request in &self.waiting {
             if let Command::Heartbeat(heartbeat) = &request.command {

@@ -5,8 +5,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::controller::command::{
     AllocateError, AlterConfigs, AlterConfigsError, AlterPartition, AlteredPartitions,
     ChangeBroker, ChangeBrokerError, CreatePartitions, CreatePartitionsError, CreateTopicError,
-    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, Heartbeat,
-    HeartbeatAnswer, ProducerIdBlock, RegisterBroker, RegisterError,
+    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, ElectLeaders,
+    Heartbeat, HeartbeatAnswer, ProducerIdBlock, RegisterBroker, RegisterError, TopicElections,
 };
 use crate::controller::{Command, Outcome};
 use crate::metadata::{BrokerEpoch, BrokerId};
@@ -166,6 +166,10 @@ typed! {
 typed! {
     /// Changes dynamic configs.
     alter_configs, AlterConfigs(AlterConfigs) -> Vec<Result<(), AlterConfigsError>>
+}
+typed! {
+    /// Elects leaders.
+    elect_leaders, ElectLeaders(ElectLeaders) -> Vec<TopicElections>
 }
 typed! {
     /// Registers a broker's process: it is fenced until [`ControllerHandle::change_broker`].

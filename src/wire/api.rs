@@ -105,6 +105,7 @@ apis! {
         AlterConfigs 33 0..=2 flexible 2,
         DescribeLogDirs 35 1..=5 flexible 2,
         CreatePartitions 37 0..=3 flexible 2,
+        ElectLeaders 43 0..=2 flexible 2,
         IncrementalAlterConfigs 44 0..=1 flexible 1,
         DescribeQuorum 55 0..=2 flexible 0,
         DescribeCluster 60 0..=2 flexible 0,

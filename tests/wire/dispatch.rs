@@ -152,6 +152,7 @@ dispatch! {
         AlterConfigs alter_configs AlterConfigsRequest AlterConfigsResponse,
         DescribeLogDirs describe_log_dirs DescribeLogDirsRequest DescribeLogDirsResponse,
         CreatePartitions create_partitions CreatePartitionsRequest CreatePartitionsResponse,
+        ElectLeaders elect_leaders ElectLeadersRequest ElectLeadersResponse,
         FindCoordinator find_coordinator FindCoordinatorRequest FindCoordinatorResponse,
         IncrementalAlterConfigs incremental_alter_configs
             IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,

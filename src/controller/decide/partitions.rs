@@ -89,6 +89,7 @@ pub(super) struct PartitionUpdate<'a> {
     unclean: Option<BrokerId>,
     min_isr: usize,
     is_unclean_election_allowed: bool,
+    is_first_preferred: bool,
 }
 
 impl<'a> PartitionUpdate<'a> {
@@ -116,7 +117,13 @@ impl<'a> PartitionUpdate<'a> {
             unclean: None,
             min_isr,
             is_unclean_election_allowed,
+            is_first_preferred: false,
         }
+    }
+
+    /// Lets the first replica lead if it may, whoever leads now.
+    pub(super) const fn prefer_first(&mut self) {
+        self.is_first_preferred = true;
     }
 
     /// Takes a broker out of the ISR: it has everything acknowledged so far.
@@ -261,7 +268,10 @@ impl<'a> PartitionUpdate<'a> {
     }
 
     fn elect(&mut self) {
-        if let Some(leader) = self.leader.filter(|leader| self.is_valid(*leader)) {
+        let first = self.replicas.first().copied();
+        let preferred = first.filter(|first| self.is_first_preferred && self.is_valid(*first));
+        let stays = || self.leader.filter(|leader| self.is_valid(*leader));
+        if let Some(leader) = preferred.or_else(stays) {
             self.take_lead(leader);
         } else if let Some(clean) = self.first(Self::is_valid) {
             self.take_lead(clean);

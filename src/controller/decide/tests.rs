@@ -12,6 +12,7 @@ use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, PartitionIndex, TopicI
 
 mod brokers;
 mod configs;
+mod elections;
 mod heartbeat;
 mod isr;
 mod topics;
@@ -30,6 +31,8 @@ pub(crate) fn settings() -> Settings {
         delete_topics: true,
         operation_records_max: OPERATION_RECORDS_MAX,
         session_timeout: SESSION_TIMEOUT,
+        rebalances_leaders: true,
+        balance_interval: SESSION_TIMEOUT,
         fixed: StaticConfig::default(),
     }
 }

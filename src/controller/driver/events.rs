@@ -21,7 +21,7 @@ enum Event {
     Suspect(Suspect),
     Probed(Probed),
     Leadership,
-    /// A session has ended.
+    /// A session has ended, or leaderships are to be looked at.
     Deadline,
     /// Nobody can ask any more, or the quorum is gone.
     End,
@@ -35,6 +35,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             // What waits is heard before anybody is held for silent, however long it has waited.
             self.drain();
             self.expire();
+            self.balance();
             if !self.waiting.is_empty() || self.is_leader_unactivated() {
                 return true;
             }
@@ -81,9 +82,21 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
     }
 
     fn next_deadline(&self) -> Option<MonoMillis> {
-        let image = self.publisher.image();
-        self.is_active()
-            .then(|| self.watch.sessions.next_deadline(&image))?
+        if !self.is_active() {
+            return None;
+        }
+        let session = self.watch.sessions.next_deadline(&self.publisher.image());
+        Some(session.map_or(self.balance_at, |session| session.min(self.balance_at)))
+    }
+
+    /// Has leaderships brought back, from time to time.
+    fn balance(&mut self) {
+        let now = clock::mono();
+        if self.is_active() && self.balance_at <= now {
+            self.balance_at = now.saturating_add(self.settings.balance_interval);
+            self.waiting
+                .push_back(Request::own(Command::BalanceLeaders));
+        }
     }
 
     /// Has the broker fenced whose session ended first, if one did.

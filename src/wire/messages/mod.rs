@@ -49,6 +49,8 @@ pub mod describe_quorum;
 #[rustfmt::skip]
 pub mod describe_topic_partitions;
 #[rustfmt::skip]
+pub mod elect_leaders;
+#[rustfmt::skip]
 pub mod fetch;
 #[rustfmt::skip]
 pub mod find_coordinator;

@@ -9,6 +9,7 @@ use crate::wire::messages::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use crate::wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
+use crate::wire::messages::elect_leaders::{ElectLeadersRequest, TopicPartitions};
 
 fn creatable(name: &str, partitions: i32) -> CreatableTopic<'_> {
     CreatableTopic {
@@ -210,6 +211,42 @@ fn partitions_are_added() {
             response.results[0].error_code,
             ErrorCode::InvalidReplicaAssignment
         );
+    });
+}
+
+#[test]
+fn leaders_are_elected_in_every_version() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        for version in 0..=2 {
+            let named = TopicPartitions {
+                topic: "t".into(),
+                partitions: vec![0, 7],
+            };
+            let request = |election_type, topic_partitions| ElectLeadersRequest {
+                election_type,
+                topic_partitions,
+                ..ElectLeadersRequest::default()
+            };
+            let asked = request(0, Some(vec![named.clone()]));
+            let response = answered!(world, ElectLeaders, version, elect_leaders::handle, asked);
+            assert_eq!(response.error_code, ErrorCode::None);
+            let results = &response.replica_election_results[0].partition_result;
+            let codes: Vec<_> = results.iter().map(|result| result.error_code).collect();
+            let unknown = ErrorCode::UnknownTopicOrPartition;
+            assert_eq!(codes, [ErrorCode::ElectionNotNeeded, unknown]);
+            let all = request(0, None);
+            let response = answered!(world, ElectLeaders, version, elect_leaders::handle, all);
+            assert!(response.replica_election_results.is_empty());
+            if version > 0 {
+                let wrong = request(2, Some(vec![named]));
+                let response =
+                    answered!(world, ElectLeaders, version, elect_leaders::handle, wrong);
+                assert_eq!(response.error_code, ErrorCode::InvalidRequest);
+                let result = &response.replica_election_results[0].partition_result[0];
+                assert_eq!(result.error_code, ErrorCode::InvalidRequest);
+            }
+        }
     });
 }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::*;
-use crate::controller::command::{Heartbeat, RegisterBroker, RegisterError};
-use crate::metadata::{BrokerEpoch, Incarnation};
+use crate::controller::command::{
+    AlterPartition, AlterPartitionOne, Assignment, BrokerState, ChangeBroker, CreateTopics,
+    Heartbeat, RegisterBroker, RegisterError,
+};
+use crate::metadata::{BrokerEpoch, Incarnation, PartitionImage, TopicId};
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -53,6 +56,13 @@ impl World {
             offline_directories: vec![],
         };
         self.controller.heartbeat(heartbeat).await.unwrap().unwrap()
+    }
+
+    fn first_partition(&self) -> (TopicId, PartitionImage) {
+        let image = self.publisher.image();
+        let topic = image.topics().by_name("t").unwrap();
+        let (_, partition) = topic.partitions().next().unwrap();
+        (topic.id(), PartitionImage::clone(partition))
     }
 
     fn elect(&self, term: u64) {
@@ -168,5 +178,57 @@ fn a_registration_that_waits_for_a_probe_is_answered_when_the_leadership_ends() 
         let refused = world.controller.register_broker(command).await;
         let leader = Some(broker(3));
         assert_eq!(refused, Err(ControllerError::NotController { leader }));
+    });
+}
+
+/// Nobody has to ask for it.
+#[test]
+fn leaderships_go_back_from_time_to_time() {
+    let often = Settings {
+        balance_interval: SHORT,
+        ..settings()
+    };
+    with_settings(often, |world| async move {
+        let epoch = world.let_in(2).await;
+        let other = world.let_in(3).await;
+        let mut topic = CreateTopics::with_defaults("t");
+        topic.topics[0].assignments = vec![Assignment {
+            partition: 0,
+            brokers: vec![2, 3],
+        }];
+        world.controller.create_topics(topic).await.unwrap();
+        for to in [BrokerState::Fenced, BrokerState::Unfenced] {
+            let broker = broker(2);
+            let change = ChangeBroker { broker, epoch, to };
+            world
+                .controller
+                .change_broker(change)
+                .await
+                .unwrap()
+                .unwrap();
+        }
+        let (topic, partition) = world.first_partition();
+        assert_eq!(partition.leader, Some(broker(3)));
+        let one = AlterPartitionOne {
+            partition: 0,
+            leader_epoch: partition.leader_epoch.get(),
+            partition_epoch: partition.partition_epoch.get(),
+            isr: vec![(3, other.get()), (2, epoch.get())],
+            recovery_state: 0,
+        };
+        let in_sync = AlterPartition {
+            broker: broker(3),
+            epoch: other,
+            topics: vec![(topic, vec![one])],
+        };
+        world
+            .controller
+            .alter_partition(in_sync)
+            .await
+            .unwrap()
+            .unwrap();
+        while world.first_partition().1.leader != Some(broker(2)) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }
