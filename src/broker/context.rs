@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use super::Broker;
 use super::admin::NoAnswer;
 use super::core::Core;
-use super::reply::{CloseReason, FileSlice, Reply, Response};
+use super::reply::{CloseReason, FileSlice, Holding, Reply, Response};
 use crate::controller::ControllerError;
 use crate::wire::api::ApiKey;
 use crate::wire::frame;
@@ -54,6 +54,8 @@ pub struct Context {
     pub client_id: Option<Rc<str>>,
     /// Why the controller, asked on another node, has no answer: then nobody else is asked.
     pub(crate) unanswered: Option<ControllerError>,
+    /// What the request's frame counts for: bytes of it that outlive the request keep a clone.
+    pub(crate) holding: Option<Holding>,
 }
 
 /// A request's frame and where its body starts.

@@ -15,7 +15,7 @@ use super::Broker;
 use super::context::{Body, ConnectionContext, Context};
 use super::core::Core;
 use super::handler;
-use super::reply::{CloseReason, Reply, Response, Service};
+use super::reply::{CloseReason, Holding, Reply, Response, Service};
 use crate::wire::api::ApiKey;
 use crate::wire::header::RequestHeader;
 use crate::wire::messages;
@@ -43,7 +43,7 @@ impl Dispatcher {
         }
     }
 
-    fn context(&self, header: &RequestHeader<'_>) -> Context {
+    fn context(&self, header: &RequestHeader<'_>, holding: Option<Holding>) -> Context {
         let mut client_id = self.client_id.borrow_mut();
         if client_id.as_deref() != header.client_id {
             *client_id = header.client_id.map(Rc::from);
@@ -57,12 +57,23 @@ impl Dispatcher {
             correlation_id: header.correlation_id,
             client_id: client_id.clone(),
             unanswered: None,
+            holding,
         }
     }
 }
 
 impl Service for Dispatcher {
     fn start(&self, frame: BytesMut) -> Reply {
+        self.begin(frame, None)
+    }
+
+    fn start_holding(&self, frame: BytesMut, holding: Holding) -> Reply {
+        self.begin(frame, Some(holding))
+    }
+}
+
+impl Dispatcher {
+    fn begin(&self, frame: BytesMut, holding: Option<Holding>) -> Reply {
         let mut reader = Reader::new(&frame);
         let header = match RequestHeader::decode(&mut reader) {
             Ok(header) => header,
@@ -70,7 +81,7 @@ impl Service for Dispatcher {
         };
         let start = reader.position();
         let is_served = header.is_served();
-        let cx = self.context(&header);
+        let cx = self.context(&header, holding);
         cx.broker.metrics.count_request(cx.api);
         let body = Body { frame, start };
         if !is_served {

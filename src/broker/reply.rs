@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use ottla_storage::FileRange;
 use ottla_storage::fs::File;
 
+pub use crate::replica::request::Holding;
 use crate::wire::api::ApiKey;
 use crate::wire::header::HeaderError;
 use crate::wire::reader::DecodeError;
@@ -140,4 +141,10 @@ pub enum CloseReason {
 pub trait Service: 'static {
     /// Starts the request in `frame` (without its size); the buffer is the request's own.
     fn start(&self, frame: BytesMut) -> Reply;
+
+    /// The same of a frame that counts until `holding` is dropped: whoever keeps bytes of it beyond the answer, or the
+    /// connection, keeps that too.
+    fn start_holding(&self, frame: BytesMut, _holding: Holding) -> Reply {
+        self.start(frame)
+    }
 }

@@ -25,7 +25,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::buffer::{Budget, LARGE, Pool, SMALL, Share};
 use super::output::{Output, Progress};
-use crate::broker::reply::{CloseReason, Pending, Reply, Response, Service};
+use crate::broker::reply::{CloseReason, Holding, Pending, Reply, Response, Service};
 use crate::wire::frame::{self, FrameError};
 
 /// Bytes that the size of a frame takes.
@@ -142,7 +142,8 @@ pub(crate) struct Connection<S> {
     last_frame: usize,
     /// What the frame in `buffer` has taken of the budget, once its size is known.
     share: Option<Share>,
-    slots: VecDeque<(Slot, Option<Share>)>,
+    /// Each with what its frame has taken of the budget, which parts of the frame may hold for longer.
+    slots: VecDeque<(Slot, Option<Holding>)>,
     output: Output,
     /// The reason to end once what precedes is answered.
     end: Option<End>,
@@ -244,9 +245,11 @@ impl<S: Service> Connection<S> {
             match self.next_frame() {
                 Ok(Some((frame, share))) => {
                     progress = true;
-                    let slot = Slot::from(self.service.start(frame));
+                    let holding: Holding = Arc::new(share);
+                    let reply = self.service.start_holding(frame, holding.clone());
+                    let slot = Slot::from(reply);
                     let is_last = matches!(slot, Slot::Close(_));
-                    self.slots.push_back((slot, Some(share)));
+                    self.slots.push_back((slot, Some(holding)));
                     if is_last {
                         break;
                     }
@@ -294,7 +297,7 @@ impl<S: Service> Connection<S> {
 
     /// Takes the frame's bytes of the budget, or arranges to be woken when some are given back.
     fn take_share(&mut self, size: usize) -> Option<Share> {
-        // The connection's own bytes come back in its own turns, the node's in anyone's: listen
+        // Bytes come back in anyone's turns, the connection's own as well, and all of them are the node's: listen
         // first, so that none given back in between is missed.
         let freed = self.shared.budget.freed();
         let share = self.budget.try_take(size.max(1));
@@ -316,7 +319,7 @@ impl<S: Service> Connection<S> {
         while let Some((Slot::Ready(_) | Slot::Silent | Slot::Close(_), _)) = self.slots.front() {
             progress = true;
             match self.slots.pop_front() {
-                Some((Slot::Ready(response), share)) => self.output.push(response, share),
+                Some((Slot::Ready(response), holding)) => self.output.push(response, holding),
                 Some((Slot::Close(reason), _)) => {
                     self.slots.clear();
                     self.end = Some(End::Closed(reason));

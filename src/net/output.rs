@@ -9,9 +9,8 @@ use std::io::{self, IoSlice};
 use bytes::{Buf, Bytes};
 use tokio::net::TcpStream;
 
-use super::buffer::Share;
 use super::sendfile;
-use crate::broker::reply::{FileSlice, Response};
+use crate::broker::reply::{FileSlice, Holding, Response};
 use crate::wire::writer::Piece;
 
 /// Buffers of one `writev`.
@@ -25,7 +24,7 @@ enum Item {
     File(FileSlice),
     /// The end of a response: what its request held is given back.
     End {
-        _share: Option<Share>,
+        _holding: Option<Holding>,
     },
 }
 
@@ -57,8 +56,8 @@ impl Output {
         self.response_count
     }
 
-    /// Appends a response; `share` is what its request holds until the last byte has left.
-    pub(crate) fn push(&mut self, response: Response, share: Option<Share>) {
+    /// Appends a response; `holding` is what its request has taken, given back once the last byte has left.
+    pub(crate) fn push(&mut self, response: Response, holding: Option<Holding>) {
         let mut files = response.files;
         for piece in response.segments.pieces {
             self.items.push_back(match piece {
@@ -73,7 +72,7 @@ impl Output {
                 }
             });
         }
-        self.items.push_back(Item::End { _share: share });
+        self.items.push_back(Item::End { _holding: holding });
         self.response_count += 1;
     }
 

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use bytes::BytesMut;
 use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
 use ottla_storage::{LogEvent, Offset};
@@ -20,7 +19,7 @@ use super::core::partition::{Partition, Standing};
 use super::directories::Directories;
 use super::following::FromLeader;
 use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
-use super::request::{AskedBy, DeleteRecords, Done, Produce, Request, RequestError};
+use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, RequestError};
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
@@ -91,8 +90,8 @@ pub(crate) enum Part {
 #[derive(Debug)]
 struct Asked {
     by: AskedBy,
-    /// Its batch until it is appended, and whether the request's version knows zstd.
-    batch: Option<(BytesMut, bool)>,
+    /// Its batch until it is appended.
+    batch: Option<Batch>,
     /// Where its batch is, once appended.
     done: Option<Done>,
 }
@@ -238,12 +237,11 @@ impl Driver {
         match request {
             Request::Produce(Produce {
                 batch,
-                accepts_zstd,
                 acks,
                 deadline,
                 by,
             }) => {
-                let ticket = self.ticket(by, Some((batch, accepts_zstd)));
+                let ticket = self.ticket(by, Some(batch));
                 self.decide(
                     now,
                     effect::Event::Produce {
@@ -271,7 +269,7 @@ impl Driver {
         }
     }
 
-    fn ticket(&mut self, by: AskedBy, batch: Option<(BytesMut, bool)>) -> Ticket {
+    fn ticket(&mut self, by: AskedBy, batch: Option<Batch>) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.asked.insert(
@@ -305,14 +303,13 @@ impl Driver {
                 leader_epoch,
             } => {
                 let asked = self.asked.get_mut(&ticket);
-                if let Some((batch, accepts_zstd)) = asked.and_then(|asked| asked.batch.take()) {
+                if let Some(batch) = asked.and_then(|asked| asked.batch.take()) {
                     self.turn.appends.push(ToAppend {
                         ticket,
                         acks,
                         deadline,
                         leader_epoch,
                         batch,
-                        accepts_zstd,
                         result: None,
                     });
                 }

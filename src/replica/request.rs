@@ -33,13 +33,25 @@ impl AskedBy {
     }
 }
 
+/// What a request has taken of the memory that requests may have: given back when the last clone is dropped.
+pub type Holding = Arc<dyn fmt::Debug + Send + Sync>;
+
+/// A batch as its producer sent it.
+#[derive(Debug)]
+pub struct Batch {
+    /// Exactly one batch, in the request's own buffer: offsets and epoch are stamped there.
+    pub bytes: BytesMut,
+    /// Whether the request's version knows zstd.
+    pub accepts_zstd: bool,
+    /// What the buffer counts for, also when the request has been answered or its connection is gone.
+    pub holding: Option<Holding>,
+}
+
 /// A client's batch for one partition.
 #[derive(Debug)]
 pub struct Produce {
-    /// Exactly one batch, in the request's own buffer: offsets and epoch are stamped there.
-    pub batch: BytesMut,
-    /// Whether the request's version knows zstd.
-    pub accepts_zstd: bool,
+    /// The batch.
+    pub batch: Batch,
     /// What the producer waits for.
     pub acks: Acks,
     /// When it stops waiting.
@@ -72,7 +84,7 @@ impl Request {
     /// What it takes of the queue's bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Produce(produce) => produce.batch.len(),
+            Self::Produce(produce) => produce.batch.bytes.len(),
             Self::DeleteRecords(_) => 0,
         }
     }

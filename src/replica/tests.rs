@@ -14,7 +14,9 @@ use ottla_storage::log_dir::{LogDir, LogDirOptions, Tuning};
 use ottla_storage::{LeaderEpoch, ReadLimits};
 
 use super::replicas::Outbound;
-use super::request::{Acks, AskedBy, Asker, DeleteRecords, Done, Produce, Request, RequestError};
+use super::request::{
+    Acks, AskedBy, Asker, Batch, DeleteRecords, Done, Holding, Produce, Request, RequestError,
+};
 use super::view::{Change, Led};
 use super::*;
 use crate::clock;
@@ -213,12 +215,25 @@ impl World {
     }
 
     fn produce_bytes(&self, acks: Acks, wait: Duration, batch: &[u8]) -> usize {
-        let batch = BytesMut::from(batch);
+        self.produce_holding(None, acks, wait, batch)
+    }
+
+    fn produce_holding(
+        &self,
+        holding: Option<Holding>,
+        acks: Acks,
+        wait: Duration,
+        batch: &[u8],
+    ) -> usize {
+        let batch = Batch {
+            bytes: BytesMut::from(batch),
+            accepts_zstd: true,
+            holding,
+        };
         let deadline = clock::mono().saturating_add(wait);
         self.ask(|by| {
             Request::Produce(Produce {
                 batch,
-                accepts_zstd: true,
                 acks,
                 deadline,
                 by,
@@ -329,6 +344,29 @@ fn what_waits_for_a_log_is_dropped_at_its_deadline() {
     world.run_io();
     assert_eq!(world.heard(in_time), said("at 0 from 0"));
     assert_eq!(world.visible(), [(0, 0)]);
+}
+
+/// Its request may have been answered, or its connection be gone: as long as it waits it counts.
+#[test]
+fn a_batch_holds_its_share_until_it_is_appended_or_dropped() {
+    let world = World::new(&[("flush.on.ack", "true")]);
+    let holding: Holding = Arc::new("a share");
+    let produce = |wait| {
+        let holding = Some(holding.clone());
+        world.produce_holding(holding, Acks::All, wait, &batch(1, 10))
+    };
+    let dropped = produce(Duration::from_millis(1));
+    let appended = produce(LONG);
+    std::thread::park_timeout(Duration::from_millis(5));
+    assert_eq!(Arc::strong_count(&holding), 3);
+    world.replica().tick();
+    assert!(world.heard(dropped).is_some());
+    assert_eq!(Arc::strong_count(&holding), 2);
+    world.dir.run_pending();
+    assert_eq!(Arc::strong_count(&holding), 2);
+    world.replica().work_for(4);
+    assert_eq!(Arc::strong_count(&holding), 1);
+    assert_eq!(world.heard(appended), None, "it waits for its flush");
 }
 
 #[test]

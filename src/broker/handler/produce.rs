@@ -28,7 +28,7 @@ use crate::broker::wait::{Outcome, Wait, outcome_or_timeout};
 use crate::clock;
 use crate::metadata::MetadataImage;
 use crate::replica::Replica;
-use crate::replica::request::{Acks, Done, Produce, Request, RequestError, Submission};
+use crate::replica::request::{Acks, Batch, Done, Produce, Request, RequestError, Submission};
 use crate::replica::view::View;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
@@ -225,16 +225,19 @@ fn begin(cx: Context, frame: BytesMut, plan: Plan) -> Reply {
     let mut consumed = 0;
     for (part, asked) in plan.parts.iter().enumerate() {
         // Parts that hold no bytes of the frame have none to cut off.
-        let mut batch = BytesMut::new();
+        let mut bytes = BytesMut::new();
         if asked.range.start >= consumed && !asked.range.is_empty() {
             rest.advance(asked.range.start - consumed);
-            batch = rest.split_to(asked.range.len());
+            bytes = rest.split_to(asked.range.len());
             consumed = asked.range.end;
         }
         let Ok(replica) = &asked.target else { continue };
         let produce = Produce {
-            batch,
-            accepts_zstd: cx.version >= ZSTD_SINCE,
+            batch: Batch {
+                bytes,
+                accepts_zstd: cx.version >= ZSTD_SINCE,
+                holding: cx.holding.clone(),
+            },
             acks: match plan.acks {
                 0 => Acks::None,
                 1 => Acks::Leader,

@@ -140,6 +140,7 @@ impl World {
             correlation_id: 7,
             client_id: None,
             unanswered: None,
+            holding: None,
         }
     }
 

@@ -26,6 +26,7 @@ struct Script {
     go: Notify,
     file: Mutex<Option<FileSlice>>,
     long_answer: Mutex<usize>,
+    kept: Mutex<Vec<Holding>>,
 }
 
 impl Script {
@@ -72,6 +73,13 @@ fn file_response(file: &FileSlice) -> Response {
 }
 
 impl Service for Echo {
+    fn start_holding(&self, frame: BytesMut, holding: Holding) -> Reply {
+        if frame.first() == Some(&b'k') {
+            self.0.kept.lock().unwrap().push(holding);
+        }
+        self.start(frame)
+    }
+
     fn start(&self, frame: BytesMut) -> Reply {
         let script = self.0.clone();
         script
@@ -239,6 +247,26 @@ fn answers_come_in_the_order_of_the_requests() {
     node.script.go.notify_one();
     let answers: Vec<_> = (0..3).map(|_| read_text(&mut client)).collect();
     assert_eq!(answers, ["w1", "a2", "a3"]);
+}
+
+/// A batch may wait in its partition's queue longer than its producer, or its connection.
+#[test]
+fn what_is_kept_of_an_answered_request_still_counts() {
+    let node = Node::start(limits());
+    let mut client = node.connect();
+    let mut request = vec![b'k'; 700_000];
+    client.write_all(&frame(&request)).unwrap();
+    assert_eq!(read_frame(&mut client), request);
+    request[0] = b'a';
+    std::thread::scope(|scope| {
+        let mut writer = client.try_clone().unwrap();
+        let second = frame(&request);
+        scope.spawn(move || writer.write_all(&second).unwrap());
+        std::thread::park_timeout(Duration::from_millis(100));
+        assert_eq!(node.script.started().len(), 1, "both are too much");
+        node.script.kept.lock().unwrap().clear();
+        assert_eq!(read_frame(&mut client), request);
+    });
 }
 
 #[test]

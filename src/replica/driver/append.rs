@@ -3,7 +3,6 @@
 //! - Prepare each, write once, commit; a failed or short write fails the group, and no producer of it hears of
 //!   success.
 
-use bytes::BytesMut;
 use ottla_storage::log::{LeaderAppend, PartitionLog, PrepareError, Prepared};
 use ottla_storage::producer_state::AppendOrigin;
 use ottla_storage::time::MonoMillis;
@@ -11,7 +10,7 @@ use ottla_storage::validate::{Arrival, Policy};
 use ottla_storage::{LeaderEpoch, Offset};
 
 use super::super::core::effect::{self, Acks, Ticket};
-use super::super::request::{Done, RequestError};
+use super::super::request::{Batch, Done, RequestError};
 use super::{Driver, Log, Turn};
 use crate::clock;
 
@@ -22,8 +21,7 @@ pub(super) struct ToAppend {
     pub(super) acks: Acks,
     pub(super) deadline: MonoMillis,
     pub(super) leader_epoch: LeaderEpoch,
-    pub(super) batch: BytesMut,
-    pub(super) accepts_zstd: bool,
+    pub(super) batch: Batch,
     pub(super) result: Option<Result<Prepared, RequestError>>,
 }
 
@@ -95,11 +93,11 @@ fn append_one_group(
     let mut group = log.begin();
     for append in appends.iter_mut() {
         let leader_append = LeaderAppend {
-            batch: &mut append.batch,
+            batch: &mut append.batch.bytes,
             policy,
             arrival: Arrival {
                 now,
-                accepts_zstd: append.accepts_zstd,
+                accepts_zstd: append.batch.accepts_zstd,
             },
             leader_epoch: append.leader_epoch,
             origin: AppendOrigin::Client,
