@@ -1,15 +1,21 @@
 //! Taking logs out of a directory: deletion, and setting strangers aside.
 //!
-//! The rename is what counts: after it the log is gone, even if the process ends; the bytes go later.
+//! - The rename is what counts: after it the log is gone, even if the process ends; the bytes go later.
+//! - A removal that meets a full disk is done again until it is done. Meanwhile a topic made anew may have its log under
+//!   the old name: that one stays.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Done, LogDir, LogStatus, names};
+use super::{Catalog, Done, LogDir, LogStatus, names};
 use crate::directory::queue::{Later, QueueFull};
 use crate::directory::{Directory, DirectoryFailure, Fault};
 use crate::journal::LogKey;
 use crate::log::{PartitionLog, files::ignore_missing};
+use crate::recovery;
+
+/// How soon a removal that met a full disk is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a log was not removed.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +26,6 @@ pub enum RemoveError {
     /// The log is open and was not handed over.
     #[error("the log is open")]
     Open,
-    /// The disk is full: try again when there is room.
-    #[error("no space left on the disk")]
-    DiskFull,
     /// The directory is offline.
     #[error("the directory is offline")]
     Offline,
@@ -63,29 +66,51 @@ impl LogDir {
             done(Err(RemoveError::Open));
             return;
         }
-        let catalog = Arc::clone(&self.catalog);
+        let removal = Removal {
+            key,
+            suffix,
+            delay,
+            catalog: Arc::clone(&self.catalog),
+            done,
+        };
         // Posted, not offered: the log was handed over, so there is no one left who could try again.
         self.directory.queue.post(Box::new(move |directory| {
             if let Some(log) = &log {
                 log.shared().close();
             }
-            let result = rename(directory, key, suffix, delay);
-            if result.is_ok() {
-                catalog.set(key, LogStatus::Closed);
-            }
             drop(log);
-            done(result.map_err(|fault| consequence(directory, fault)));
+            removal.run(directory);
         }));
     }
 }
 
-fn consequence(directory: &Directory, fault: Fault) -> RemoveError {
-    let is_full = matches!(fault, Fault::Full);
-    directory.handle(fault);
-    if is_full {
-        RemoveError::DiskFull
-    } else {
-        RemoveError::Offline
+/// A log on its way out.
+struct Removal {
+    key: LogKey,
+    suffix: &'static str,
+    delay: Option<Duration>,
+    catalog: Arc<Catalog>,
+    done: Done<Result<(), RemoveError>>,
+}
+
+impl Removal {
+    fn run(self, directory: &Arc<Directory>) {
+        match rename(directory, self.key, self.suffix, self.delay) {
+            Ok(()) => {
+                self.catalog.set(self.key, LogStatus::Closed);
+                (self.done)(Ok(()));
+            }
+            Err(Fault::Full) => {
+                directory.handle(Fault::Full);
+                let due = directory.now().saturating_add(RETRY_AFTER);
+                let again = move |directory: &Arc<Directory>| self.run(directory);
+                directory.queue.at(due, Later::Job(Box::new(again)));
+            }
+            Err(fault) => {
+                directory.handle(fault);
+                (self.done)(Err(RemoveError::Offline));
+            }
+        }
     }
 }
 
@@ -108,7 +133,13 @@ fn rename(
     let to = directory
         .path
         .join(names::renamed(&state.topic, key, suffix));
-    ignore_missing(directory.fs.rename(&from, &to)).map_err(Fault::of_call)?;
+    let is_anothers = matches!(
+        recovery::read_metadata(&*directory.fs, &from),
+        Ok(Some(log)) if log != key.log
+    );
+    if !is_anothers {
+        ignore_missing(directory.fs.rename(&from, &to)).map_err(Fault::of_call)?;
+    }
     directory
         .fs
         .sync_dir(&directory.path)

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::fs::{Fs, StdFs};
+use ottla_storage::journal::LogKey;
 use ottla_storage::log::{FlushConfig, LeaderAppend, LogConfig, PrepareError, WriteError};
 use ottla_storage::log_dir::{IdentityError, StartError, StopError};
 use ottla_storage::producer_state::AppendOrigin;
 use ottla_storage::validate::Policy;
-use ottla_storage::{DirectoryEvent, LogEvent, OpenError};
+use ottla_storage::{DirectoryEvent, LogEvent, LogId, OpenError};
+use uuid::Uuid;
 
 use crate::support::*;
 
@@ -292,6 +294,44 @@ fn a_deleted_log_is_gone_at_once_and_its_files_later() {
     assert!(*stray.lock().unwrap() && names()[0].ends_with("-stray"));
 }
 
+/// The journal had no room for the removal, and nobody tried again: the log was listed until the next start, which set
+/// aside what stood under its name. By then that was the log of a topic made anew.
+#[test]
+fn a_removal_that_met_a_full_disk_is_done_again_and_takes_only_its_own_log() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let old = bench.create(key(0), &config).unwrap();
+    disk.limit_space(Some(0));
+    let result = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&result);
+    let done = Box::new(move |result: Result<_, _>| *told.lock().unwrap() = Some(result.is_ok()));
+    bench
+        .dir
+        .delete(key(0), Some(old), Duration::from_mins(1), done);
+    bench.dir.run_pending();
+    assert_eq!(*result.lock().unwrap(), None);
+    assert!(bench.dir.log(key(0)).is_some());
+    disk.limit_space(None);
+    let anew = LogKey {
+        log: LogId::new(Uuid::from_u128(0xdef)),
+        partition: 0,
+    };
+    let mut log = bench.create(anew, &config).unwrap();
+    bench.clock.advance(Duration::from_secs(1));
+    bench.dir.run_pending();
+    assert_eq!(*result.lock().unwrap(), Some(true));
+    append_many(&mut log, 3);
+    assert!(bench.dir.log(key(0)).is_none());
+    let is_closed = Arc::new(Mutex::new(false));
+    let told = Arc::clone(&is_closed);
+    let done = Box::new(move |result: Result<_, _>| *told.lock().unwrap() = result.is_ok());
+    bench.dir.close(log, done);
+    bench.dir.run_pending();
+    assert!(*is_closed.lock().unwrap());
+    assert!(bench.create(anew, &config).is_ok());
+}
+
 #[test]
 fn a_log_can_be_open_once_and_a_taken_name_is_refused() {
     let bench = start(Arc::new(SimDisk::new().mount()), Path::new(DATA)).unwrap();
@@ -301,8 +341,8 @@ fn a_log_can_be_open_once_and_a_taken_name_is_refused() {
         bench.create(key(0), &config),
         Err(OpenError::AlreadyOpen)
     ));
-    let other = ottla_storage::LogId::new(uuid::Uuid::from_u128(9));
-    let taken = ottla_storage::journal::LogKey {
+    let other = LogId::new(Uuid::from_u128(9));
+    let taken = LogKey {
         log: other,
         partition: 0,
     };
