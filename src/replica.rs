@@ -60,7 +60,7 @@ pub(crate) const OPEN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) enum OpenFailure {
     /// It waits for its scan; an event tells of its end.
     Unrecovered,
-    /// Not now (a full disk); another try may succeed.
+    /// Not now (a full disk, an earlier topic's log in its place); another try may succeed.
     Unavailable,
     /// The log or its directory is lost until the process restarts.
     Offline,

@@ -2,9 +2,10 @@
 //!
 //! - A log is in the directory whose journal knows it; a new one goes where the metadata says, or to
 //!   the directory with the fewest logs.
-//! - Everything here returns at once; what became of it comes back to the replica as an event.
+//! - Everything here returns at once; what became of it comes back to the replica as an event, also if it was nothing:
+//!   whoever still needs the log asks again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_storage::journal::LogKey;
@@ -18,8 +19,6 @@ use super::{OpenFailure, OpenedLog, Replica, ReplicaKey};
 #[derive(Debug)]
 pub(crate) struct Directories {
     dirs: Vec<Arc<LogDir>>,
-    /// Replicas whose opening must be tried again once an I/O thread has finished something.
-    again: Mutex<Vec<(Arc<Replica>, Arc<LogConfig>)>>,
 }
 
 /// What storage calls a partition.
@@ -32,10 +31,7 @@ pub(crate) fn log_key(key: ReplicaKey) -> LogKey {
 
 impl Directories {
     pub(crate) fn new(dirs: Vec<Arc<LogDir>>) -> Arc<Self> {
-        Arc::new(Self {
-            dirs,
-            again: Mutex::default(),
-        })
+        Arc::new(Self { dirs })
     }
 
     pub(crate) fn all(&self) -> &[Arc<LogDir>] {
@@ -86,10 +82,6 @@ impl Directories {
                         high_watermark,
                     }));
                 }
-                Err(OpenError::Busy(_) | OpenError::DirectoryTaken { .. }) => {
-                    directories.again().push((replica, settings));
-                    return;
-                }
                 // The scan ended in between, and its end is not announced again.
                 Err(OpenError::Unrecovered)
                     if !matches!(home.status(key), LogStatus::Unrecovered) =>
@@ -105,7 +97,6 @@ impl Directories {
                     replica.opened(Err(failure));
                 }
             }
-            directories.try_again();
         };
         dir.create(key, &topic, config, Box::new(done));
     }
@@ -133,32 +124,14 @@ impl Directories {
     }
 
     /// Removes the log, which is handed over if it is open. Its files go after `delay`.
-    pub(crate) fn delete(
-        self: &Arc<Self>,
-        key: ReplicaKey,
-        log: Option<PartitionLog>,
-        delay: Duration,
-    ) {
+    pub(crate) fn delete(&self, key: ReplicaKey, log: Option<PartitionLog>, delay: Duration) {
         let Some(dir) = self.holding(key) else { return };
-        let directories = self.clone();
         let done = move |result: Result<(), RemoveError>| {
             if let Err(error) = result {
                 tracing::warn!(?key, %error, "could not remove a log");
             }
-            directories.try_again();
         };
         dir.delete(log_key(key), log, delay, Box::new(done));
-    }
-
-    fn try_again(self: &Arc<Self>) {
-        let waiting = std::mem::take(&mut *self.again());
-        for (replica, config) in waiting {
-            self.open(replica, config);
-        }
-    }
-
-    fn again(&self) -> std::sync::MutexGuard<'_, Vec<(Arc<Replica>, Arc<LogConfig>)>> {
-        self.again.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

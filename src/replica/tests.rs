@@ -407,6 +407,36 @@ fn a_log_that_can_not_be_opened_is_left_alone_for_a_while() {
     assert_eq!(world.led().log.log_end(), Offset::ZERO);
 }
 
+/// It waited for some other log to be opened or deleted, and if there was none, for ever; so did the node's stop.
+#[test]
+fn a_log_whose_place_is_taken_is_tried_again_and_holds_up_no_stop() {
+    let taken = || {
+        let world = World::new(&[]);
+        let earlier = ottla_storage::LogId::new(uuid::Uuid::from_u128(9 << 64));
+        let text = ottla_storage::partition_metadata::encode(earlier);
+        let path = PathBuf::from("/data/t-0/partition.metadata");
+        world.disk.plant(&path, text.into_bytes());
+        let refused = world.produce(Acks::All, LONG);
+        world.run_io();
+        assert!(world.heard(refused).is_some());
+        (world, path)
+    };
+    let (world, _) = taken();
+    world.close();
+
+    let (world, path) = taken();
+    let start = clock::mono();
+    ottla_storage::fs::Fs::remove(&world.disk.mount(), &path).unwrap();
+    while matches!(**world.replica().view(), View::Closed) {
+        assert!(clock::mono().since(start) < LONG, "it is never opened");
+        std::thread::park_timeout(Duration::from_millis(20));
+        world.replica().ask_open();
+        world.run_io();
+    }
+    let served = world.produce(Acks::All, LONG);
+    assert_eq!(world.heard(served), said("at 0 from 0"));
+}
+
 /// What was shown while nobody led is not shown any more once this broker does.
 #[test]
 fn a_partition_that_had_no_leader_is_served_when_it_has_one() {
