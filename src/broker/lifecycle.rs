@@ -62,9 +62,9 @@ pub enum Event {
     Stale,
     /// A call has no answer, or one that says: try again.
     Failed,
-    /// The replicas are recovered and clients are served.
+    /// Clients are served. Logs that were not closed in order may still wait for their scans.
     Ready,
-    /// Something that the controller should know at once.
+    /// The controller should know at once what the next heartbeat says: a directory is lost.
     Urgent,
     /// The node stops; it may ask to be let go for so long.
     Stop {

@@ -11,6 +11,7 @@ use ottla_storage::journal::LogKey;
 use ottla_storage::log::LogConfig;
 use ottla_storage::log_dir::LogDir;
 use ottla_storage::{DirectoryEvent, DirectoryId, LogEvent, LogEvents};
+use tokio::sync::Notify;
 
 use super::core::effect::{Following, Leadership};
 use super::directories::{Directories, log_key};
@@ -30,11 +31,14 @@ type Map = HashMap<ReplicaKey, Arc<Replica>>;
 /// The replicas by their key. It exists before the log directories do, because they tell it what
 /// happens to their logs.
 #[derive(Debug, Default)]
-pub struct ReplicaMap(ArcSwap<Map>);
+pub struct ReplicaMap {
+    all: ArcSwap<Map>,
+    directory_lost: Notify,
+}
 
 impl ReplicaMap {
     fn find(&self, key: ReplicaKey) -> Option<Arc<Replica>> {
-        self.0.load().get(&key).cloned()
+        self.all.load().get(&key).cloned()
     }
 }
 
@@ -53,9 +57,10 @@ impl LogEvents for ReplicaMap {
     fn directory(&self, directory: DirectoryId, event: DirectoryEvent) {
         match event {
             DirectoryEvent::Offline => {
-                let all = self.0.load_full();
+                let all = self.all.load_full();
                 let lost = all.values().filter(|r| r.directory() == Some(directory));
                 lost.for_each(|replica| replica.offline());
+                self.directory_lost.notify_one();
             }
             // Each append asks the directory whether it has room.
             DirectoryEvent::DiskFull | DirectoryEvent::SpaceBack => {}
@@ -131,12 +136,17 @@ impl Replicas {
 
     /// All replicas, as of now.
     pub fn all(&self) -> Vec<Arc<Replica>> {
-        self.map.0.load().values().cloned().collect()
+        self.map.all.load().values().cloned().collect()
     }
 
     /// The log directories.
     pub fn directories(&self) -> &[Arc<LogDir>] {
         self.directories.all()
+    }
+
+    /// Returns once a directory was lost since the last time, for the one that tells the controller.
+    pub async fn directory_lost(&self) {
+        self.map.directory_lost.notified().await;
     }
 
     /// What storage calls a partition.
@@ -147,7 +157,7 @@ impl Replicas {
     /// Makes the replicas that are new and tells each what the metadata says of it.
     pub fn apply(&self, changes: Vec<PartitionChange<'_>>) {
         let new: Vec<_> = {
-            let map = self.map.0.load();
+            let map = self.map.all.load();
             changes
                 .iter()
                 .filter(|c| !map.contains_key(&c.key))
@@ -201,7 +211,7 @@ impl Replicas {
 
     /// Brokers were fenced or stop, as of this version: no leader here waits for them.
     pub fn brokers_gone(&self, brokers: &[BrokerId], since: ImageVersion) {
-        let all = self.map.0.load_full();
+        let all = self.map.all.load_full();
         for replica in all.values() {
             for id in brokers {
                 replica.follower_gone(*id, since);
@@ -260,9 +270,9 @@ impl Replicas {
 
     fn change(&self, change: impl FnOnce(&mut Map)) {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut map = Map::clone(&self.map.0.load());
+        let mut map = Map::clone(&self.map.all.load());
         change(&mut map);
-        self.map.0.store(Arc::new(map));
+        self.map.all.store(Arc::new(map));
     }
 }
 

@@ -95,7 +95,7 @@ impl Lifecycle {
         }
     }
 
-    /// The replicas are recovered and clients are served.
+    /// Clients are served.
     pub fn ready(&self) {
         self.tell(Event::Ready);
     }
@@ -163,6 +163,7 @@ impl Driver {
                 // The node ends without a word.
                 None => Called::Event(Event::Stop { patience: Duration::ZERO }),
             },
+            () = self.broker.replicas.directory_lost() => Called::Event(Event::Urgent),
             () = due => Called::Event(Event::Tick),
         }
     }

@@ -1,5 +1,6 @@
 //! What a broker asks the controller, over a controller whose quorum is in memory and that node 1 leads.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use crate::broker::controller_channel::{
 };
 use crate::broker::controller_service::{ControllerService, Served};
 use crate::broker::dispatch::Dispatcher;
+use crate::broker::lifecycle::{Lifecycle, Registration, State};
 use crate::broker::reply::{CloseReason, Reply, Service as _};
 use crate::metadata::BrokerEpoch;
 use crate::wire::envelope::{Answer, BrokerCall, Envelope};
 use crate::wire::header::RequestHeader;
 use crate::wire::messages::ControllerRequest;
 use crate::wire::messages::broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
+use crate::wire::messages::broker_registration::BrokerRegistrationResponse;
 use crate::wire::reader::Reader;
 use crate::wire::writer::Writer;
 
@@ -46,6 +49,40 @@ impl Carry for Parrot {
     fn carry<'a>(&'a self, _: &'a Peer, _: CarryClass, _: &'a [u8], _: Duration) -> Carried<'a> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(self.says.to_vec()) })
+    }
+}
+
+/// A controller that registers everybody and lets them in, and keeps what it is told of lost directories.
+#[derive(Clone, Debug, Default)]
+struct Clerk(Arc<Mutex<Vec<Vec<Uuid>>>>);
+
+impl Carry for Clerk {
+    fn carry<'a>(&'a self, _: &'a Peer, _: CarryClass, body: &'a [u8], _: Duration) -> Carried<'a> {
+        let call = BrokerCall::decode(body).unwrap();
+        let mut writer = Writer::new();
+        if call.api_key == 63 {
+            let mut reader = Reader::new(call.message);
+            let beat = BrokerHeartbeatRequest::decode(&mut reader, call.api_version).unwrap();
+            self.0.lock().unwrap().push(beat.offline_log_dirs);
+            let response = BrokerHeartbeatResponse {
+                is_caught_up: true,
+                is_fenced: false,
+                ..BrokerHeartbeatResponse::default()
+            };
+            response.encode(&mut writer, call.api_version);
+        } else {
+            let response = BrokerRegistrationResponse {
+                broker_epoch: 5,
+                ..BrokerRegistrationResponse::default()
+            };
+            response.encode(&mut writer, call.api_version);
+        }
+        let answer = Answer::Ok {
+            image_version: 0,
+            body: &writer.finish().unwrap().into_bytes().unwrap(),
+        };
+        let bytes = answer.encode().unwrap();
+        Box::pin(async { Ok(bytes) })
     }
 }
 
@@ -202,12 +239,50 @@ fn what_is_no_call_is_told_so() {
     });
 }
 
-/// The way to node 2, which leads and says always the same.
-fn way_to(world: &World, parrot: Parrot) -> ControllerChannel {
+/// The way to node 2, which leads.
+fn way_to(world: &World, carry: impl Carry + 'static) -> ControllerChannel {
     let led_by = || LedBy(Some(NodeId(2)));
     let runtime = tokio::runtime::Handle::current();
     let quorum = Arc::new(led_by());
-    ControllerChannel::new(service(world, led_by()), quorum, Box::new(parrot), runtime)
+    ControllerChannel::new(service(world, led_by()), quorum, Box::new(carry), runtime)
+}
+
+/// It was told with the next heartbeat, and until then nobody led the partitions that were in it.
+#[test]
+fn a_lost_directory_is_told_at_once() {
+    let interval = ("broker.heartbeat.interval.ms", "60000");
+    with_world(&[interval], |world| async move {
+        let clerk = Clerk::default();
+        let channel = way_to(&world, clerk.clone());
+        let registration = Registration {
+            cluster_id: CLUSTER_ID.into(),
+            command: crate::controller::decide::tests::registration(1),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let on_fatal = Box::new(|reason| panic!("{reason}"));
+        let broker = world.broker.clone();
+        let life = Lifecycle::start(&runtime, broker, channel, registration, on_fatal);
+        life.ready();
+        let mut state = life.state();
+        state.wait_for(|s| *s == State::Running).await.unwrap();
+        let lost = world.broker.replicas.directories()[0].id().uuid();
+        world.disk.fail_next_syncs(1);
+        // Opening its log makes the directory sync something.
+        world.create("t", 1).await;
+        let told = async {
+            loop {
+                for replica in world.broker.replicas.all() {
+                    replica.ask_open();
+                }
+                if clerk.0.lock().unwrap().contains(&vec![lost]) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(Duration::from_secs(10), told).await;
+        assert!(told.is_ok(), "{clerk:?}");
+    });
 }
 
 /// What the controller said, or could not say, it will say again.
