@@ -3,6 +3,7 @@
 //! - An answer belongs to the oldest request that waits for one; an answer that names another ends the connection.
 //! - At most as many requests as the caller allows wait for an answer; the next one waits for a slot.
 //! - An answer's bytes are taken as they arrive: a length alone allocates nothing.
+//! - Its end is noticed when it comes, not by the next request.
 //! - Once anything went wrong the connection stays broken; the caller opens another.
 
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -242,7 +243,7 @@ async fn read_answers(
     mut waiting: mpsc::Receiver<Pending>,
     is_broken: Arc<AtomicBool>,
 ) {
-    while let Some(pending) = waiting.recv().await {
+    while let Some(pending) = next(&mut reader, &mut waiting, &is_broken).await {
         let outcome = read_answer(&mut reader, size_max, pending.correlation_id).await;
         let failed = outcome.is_err();
         if failed {
@@ -254,6 +255,26 @@ async fn read_answers(
             return;
         }
     }
+}
+
+/// The next request that waits for an answer. The end of the connection is seen while nobody waits for one: who calls
+/// next must not be the one to find out, for its request might have arrived.
+async fn next(
+    reader: &mut BufReader<OwnedReadHalf>,
+    waiting: &mut mpsc::Receiver<Pending>,
+    is_broken: &AtomicBool,
+) -> Option<Pending> {
+    let is_answered = tokio::select! {
+        biased;
+        pending = waiting.recv() => return pending,
+        bytes = reader.fill_buf() => bytes.is_ok_and(|bytes| !bytes.is_empty()),
+    };
+    // A request is in the queue before its bytes are on the wire, so one that was answered is there.
+    let pending = waiting.try_recv().ok();
+    if !is_answered || pending.is_none() {
+        is_broken.store(true, Ordering::Release);
+    }
+    pending
 }
 
 async fn read_answer(
@@ -283,4 +304,44 @@ async fn read_answer(
         });
     }
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A peer was restarted since the last call: the next one must not be sent to the dead connection, where nobody can
+    /// tell whether it arrived.
+    #[test]
+    fn the_end_of_a_connection_is_noticed_while_nobody_calls() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let limits = PeerLimits {
+                in_flight_count: 1,
+                response_bytes: 1 << 10,
+                connect: Duration::from_secs(10),
+                unacknowledged: None,
+            };
+            for says in [&b""[..], b"unasked"] {
+                let opened = PeerConnection::open(("127.0.0.1", port), limits);
+                let (connection, accepted) = tokio::join!(opened, listener.accept());
+                let (connection, mut peer) = (connection.unwrap(), accepted.unwrap().0);
+                assert!(!connection.is_broken());
+                peer.write_all(says).await.unwrap();
+                if says.is_empty() {
+                    drop(peer);
+                }
+                while !connection.is_broken() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+    }
 }
