@@ -9,7 +9,7 @@
 //!
 //! What lies in a directory is described in docs/formats/log-directory.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -141,9 +141,21 @@ pub struct LogDir {
     lock: Mutex<Option<Arc<dyn File>>>,
 }
 
-/// The logs that are not simply closed.
+/// The logs that are not simply closed, and those whose files somebody works on who must be alone.
 #[derive(Debug, Default)]
-struct Catalog(Mutex<BTreeMap<LogKey, LogStatus>>);
+struct Catalog(Mutex<BTreeMap<LogKey, LogStatus>>, Mutex<BTreeSet<LogKey>>);
+
+/// The right to work on the files of a closed log; it ends when this is dropped.
+struct Claim {
+    catalog: Arc<Catalog>,
+    key: LogKey,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.catalog.claimed().remove(&self.key);
+    }
+}
 
 impl Catalog {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<LogKey, LogStatus>> {
@@ -160,6 +172,17 @@ impl Catalog {
             LogStatus::Closed => drop(logs.remove(&key)),
             status => drop(logs.insert(key, status)),
         }
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, BTreeSet<LogKey>> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a log scanned or taken away by one alone. `None`: somebody is at it.
+    fn claim(self: &Arc<Self>, key: LogKey) -> Option<Claim> {
+        let catalog = Arc::clone(self);
+        let is_free = self.claimed().insert(key);
+        is_free.then_some(Claim { catalog, key })
     }
 
     fn keys_where(&self, is_wanted: impl Fn(&LogStatus) -> bool) -> Vec<LogKey> {

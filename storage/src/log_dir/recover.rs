@@ -49,10 +49,17 @@ impl LogDir {
     }
 }
 
-fn work_off(directory: &Directory, catalog: &Catalog, pending: &Pending, config: &Config) {
+fn work_off(directory: &Directory, catalog: &Arc<Catalog>, pending: &Pending, config: &Config) {
     while let Some(key) = next(pending) {
         if directory.is_offline() || directory.queue.is_closed() {
             return;
+        }
+        // A log that is being taken away, or was, is nobody's loss: there is nothing to scan, and nothing to tell.
+        let Some(_claim) = catalog.claim(key) else {
+            continue;
+        };
+        if directory.journal.state(key).is_none() {
+            continue;
         }
         let (status, event) = match recover(directory, key, config) {
             Ok(log_end) => (LogStatus::Closed, LogEvent::Recovered { log_end }),

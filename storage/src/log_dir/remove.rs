@@ -1,6 +1,7 @@
 //! Taking logs out of a directory: deletion, and setting strangers aside.
 //!
 //! - The rename is what counts: after it the log is gone, even if the process ends; the bytes go later.
+//! - A log is never taken away while it is scanned: the removal comes after the scan.
 //! - A removal that meets a full disk is done again until it is done. Meanwhile a topic made anew may have its log under
 //!   the old name: that one stays.
 
@@ -14,7 +15,7 @@ use crate::journal::LogKey;
 use crate::log::{PartitionLog, files::ignore_missing};
 use crate::recovery;
 
-/// How soon a removal that met a full disk is tried again.
+/// How soon a removal that met a full disk, or a scan, is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a log was not removed.
@@ -95,22 +96,31 @@ struct Removal {
 
 impl Removal {
     fn run(self, directory: &Arc<Directory>) {
+        // A scan would find its files gone in the middle, and hold the disk for broken.
+        let Some(claim) = self.catalog.claim(self.key) else {
+            return self.run_later(directory);
+        };
         match rename(directory, self.key, self.suffix, self.delay) {
             Ok(()) => {
                 self.catalog.set(self.key, LogStatus::Closed);
+                drop(claim);
                 (self.done)(Ok(()));
             }
             Err(Fault::Full) => {
                 directory.handle(Fault::Full);
-                let due = directory.now().saturating_add(RETRY_AFTER);
-                let again = move |directory: &Arc<Directory>| self.run(directory);
-                directory.queue.at(due, Later::Job(Box::new(again)));
+                self.run_later(directory);
             }
             Err(fault) => {
                 directory.handle(fault);
                 (self.done)(Err(RemoveError::Offline));
             }
         }
+    }
+
+    fn run_later(self, directory: &Arc<Directory>) {
+        let due = directory.now().saturating_add(RETRY_AFTER);
+        let again = move |directory: &Arc<Directory>| self.run(directory);
+        directory.queue.at(due, Later::Job(Box::new(again)));
     }
 }
 

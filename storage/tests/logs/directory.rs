@@ -1,17 +1,17 @@
 //! A directory: who may use it, what it survives, and what takes it offline.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::fs::{Fs, StdFs};
 use ottla_storage::journal::LogKey;
 use ottla_storage::log::{FlushConfig, LeaderAppend, LogConfig, PrepareError, WriteError};
-use ottla_storage::log_dir::{IdentityError, StartError, StopError};
+use ottla_storage::log_dir::{IdentityError, LogDir, LogDirOptions, StartError, StopError, Tuning};
 use ottla_storage::producer_state::AppendOrigin;
 use ottla_storage::validate::Policy;
-use ottla_storage::{DirectoryEvent, LogEvent, LogId, OpenError};
+use ottla_storage::{DirectoryEvent, DirectoryId, LogEvent, LogEvents, LogId, OpenError};
 use uuid::Uuid;
 
 use crate::support::*;
@@ -519,4 +519,71 @@ impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, std::sync::atomic::Ordering::Release);
     }
+}
+
+/// Takes logs away in the middle of a scan, as metadata do that know of another topic by then.
+#[derive(Debug, Default)]
+struct TakesAway {
+    dir: OnceLock<Weak<LogDir>>,
+    heard: Mutex<Vec<LogEvent>>,
+    failures: Mutex<Vec<DirectoryEvent>>,
+}
+
+impl LogEvents for TakesAway {
+    fn partition(&self, _: LogKey, event: LogEvent) {
+        let mut heard = self.heard.lock().unwrap();
+        heard.push(event);
+        if heard.len() > 1 {
+            return;
+        }
+        drop(heard);
+        let dir = self.dir.get().and_then(Weak::upgrade).unwrap();
+        for partition in 0..3 {
+            dir.set_aside(key(partition), None, Box::new(|_| ()));
+        }
+        dir.run_pending();
+    }
+
+    fn directory(&self, _: DirectoryId, event: DirectoryEvent) {
+        self.failures.lock().unwrap().push(event);
+    }
+}
+
+/// Gotcha 36: a log that goes while it is looked at is no broken disk.
+#[test]
+fn a_log_is_scanned_or_taken_away_and_never_both_at_once() {
+    let disk = SimDisk::new();
+    let config = small_config();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    for partition in 0..3 {
+        append_many(&mut bench.create(key(partition), &config).unwrap(), 3);
+    }
+    drop(bench);
+    let (events, clock) = (
+        Arc::new(TakesAway::default()),
+        Arc::new(TestClock::default()),
+    );
+    let (for_dir, for_events) = (Arc::clone(&clock), Arc::clone(&events));
+    let path = Path::new(DATA).to_owned();
+    let mut options = LogDirOptions::new(path, Arc::new(disk.mount()), for_dir, for_events, 1);
+    options.tuning = Tuning {
+        threads: 0,
+        ballast_bytes: 0,
+        ..Tuning::default()
+    };
+    let dir = Arc::new(LogDir::start(options).unwrap());
+    events.dir.set(Arc::downgrade(&dir)).unwrap();
+    assert_eq!(dir.unrecovered().len(), 3);
+    dir.recover(&config).unwrap();
+    // The first was being scanned, so it is still there; the others went, and nobody looked for them.
+    let heard = events.heard.lock().unwrap().clone();
+    assert!(
+        matches!(heard[..], [LogEvent::Recovered { .. }]),
+        "{heard:?}"
+    );
+    assert!(dir.failure().is_none() && events.failures.lock().unwrap().is_empty());
+    assert_eq!((dir.log_count(), dir.unrecovered().len()), (1, 0));
+    clock.advance(Duration::from_secs(1));
+    dir.run_pending();
+    assert_eq!(dir.log_count(), 0);
 }
