@@ -244,10 +244,10 @@ impl Node {
             let epoch = Box::new(move || *registration.borrow());
             Fetchers::start(&config, metadata, epoch, ordered).map_err(StartError::Thread)?
         };
-        let data_plane = DataPlane::start(&config, listeners, &broker)?;
+        let data_plane = DataPlane::start(&broker)?;
         lifecycle.ready();
-        let running = reached(lifecycle.state(), State::Running);
-        let node = Self {
+        let live = live(broker.clone(), lifecycle.state());
+        let mut node = Self {
             config,
             address,
             endings,
@@ -258,7 +258,11 @@ impl Node {
             quorum,
             directories,
         };
-        match node.quorum.wait_for(running) {
+        let served = match node.quorum.wait_for(live) {
+            Ok(()) => node.data_plane.serve(&node.config, listeners),
+            Err(error) => Err(error),
+        };
+        match served {
             Ok(()) => Ok(node),
             Err(error) => {
                 node.stop();
@@ -331,6 +335,29 @@ async fn registered(broker: Arc<Broker>) {
         tokio::select! {
             _ = versions.changed() => {}
             _ = registration.changed() => {}
+        }
+    }
+}
+
+/// Returns once the broker was let in and its own metadata show that, or its life is over.
+async fn live(broker: Arc<Broker>, mut state: watch::Receiver<State>) {
+    let mut versions = broker.metadata.versions();
+    loop {
+        versions.mark_unchanged();
+        let is_shown = {
+            let image = broker.metadata.image();
+            let own = image.brokers().find(broker.id);
+            own.is_some_and(|own| own.is_active() && Some(own.epoch) >= broker.epoch())
+        };
+        let state_now = *state.borrow_and_update();
+        if state_now > State::Running || (is_shown && state_now == State::Running) {
+            return;
+        }
+        tokio::select! {
+            _ = versions.changed() => {}
+            changed = state.changed() => if changed.is_err() {
+                return;
+            },
         }
     }
 }

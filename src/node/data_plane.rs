@@ -2,6 +2,8 @@
 //!
 //! - Changes of the metadata reach the replicas on a thread of their own, in order: neither a core nor the quorum
 //!   waits for them.
+//! - Clients are served once this node's own metadata show it live: one that asked before would hear of a cluster without
+//!   brokers, and librdkafka then forgets those that it knew. Until then their connections wait in the listeners' queues.
 //! - Stop: whoever waits is woken, requests in flight finish, the replicas close their logs. Nothing is answered after.
 
 use std::net::SocketAddr;
@@ -36,15 +38,26 @@ pub(super) struct DataPlane {
 }
 
 impl DataPlane {
-    pub(super) fn start(
-        config: &NodeConfig,
-        listeners: Vec<Listener>,
-        broker: &Arc<Broker>,
-    ) -> Result<Self, StartError> {
+    /// Makes the replicas follow the metadata. Nobody is served yet.
+    pub(super) fn start(broker: &Arc<Broker>) -> Result<Self, StartError> {
         apply::set_strays_aside(broker, &broker.metadata.image());
         broker.replicas.recover().map_err(StartError::Thread)?;
         let (stop_applying, stopped) = oneshot::channel();
         let applying = start_applying(broker.clone(), stopped)?;
+        Ok(Self {
+            broker: broker.clone(),
+            servers: Vec::new(),
+            stop_applying,
+            applying,
+        })
+    }
+
+    /// Serves clients from now on.
+    pub(super) fn serve(
+        &mut self,
+        config: &NodeConfig,
+        listeners: Vec<Listener>,
+    ) -> Result<(), StartError> {
         let limits = listener_config(&config.network);
         let start = |(listener, named): (Listener, &config::Listener)| {
             let name = named.name.as_str().into();
@@ -52,19 +65,14 @@ impl DataPlane {
                 listener,
                 &limits,
                 &CoreServices {
-                    broker: broker.clone(),
+                    broker: self.broker.clone(),
                     listener: name,
                 },
             )
         };
         let servers = listeners.into_iter().zip(&config.listeners).map(start);
-        let servers = servers.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self {
-            broker: broker.clone(),
-            servers,
-            stop_applying,
-            applying,
-        })
+        self.servers = servers.collect::<Result<Vec<_>, _>>()?;
+        Ok(())
     }
 
     pub(super) fn stop(self) {

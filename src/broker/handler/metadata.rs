@@ -14,7 +14,7 @@ use crate::broker::handler::topic_view::{is_alive, is_internal, offline_replicas
 use crate::controller::command::{CreateTopicError, CreateTopics};
 use crate::controller::decide::check_name;
 use crate::metadata::{
-    BrokerId, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
+    BrokerId, BrokerImage, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
 };
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::metadata::{
@@ -291,8 +291,14 @@ fn partition(
 fn about_cluster(cx: &Context) -> MetadataResponse<'static> {
     let image = cx.broker.metadata.image();
     let listener = &cx.connection.listener;
-    let live = image.brokers().iter().filter(|broker| !broker.is_fenced);
-    let brokers = live.filter_map(|broker| {
+    let is_live = |broker: &BrokerImage| !broker.is_fenced && broker.endpoint(listener).is_some();
+    // A client that hears of no broker at all forgets those that it knew; this one is there, fenced or not.
+    let is_nobody_live = !image.brokers().iter().any(|broker| is_live(broker));
+    let shown = image
+        .brokers()
+        .iter()
+        .filter(|broker| is_live(broker) || (is_nobody_live && broker.id == cx.broker.id));
+    let brokers = shown.filter_map(|broker| {
         let endpoint = broker.endpoint(listener)?;
         Some(MetadataResponseBroker {
             node_id: broker.id.get(),

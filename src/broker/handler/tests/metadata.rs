@@ -2,6 +2,7 @@
 
 use super::super::metadata::handle;
 use super::*;
+use crate::controller::decide::tests::registration;
 use crate::wire::Uuid;
 use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
@@ -185,16 +186,39 @@ fn operations_are_shown_on_request() {
     });
 }
 
-/// KAFKA-15220: a fenced broker is never handed to clients; what it leads has no leader.
+/// librdkafka forgets all brokers when it hears of none, and asks nobody for five minutes.
+#[test]
+fn a_broker_that_is_fenced_like_all_others_names_itself() {
+    with_world(&[], |world| async move {
+        world.change(BrokerState::Fenced).await;
+        for version in 0..=13 {
+            let response = answered!(world, Metadata, version, handle, request(None, false));
+            let shown: Vec<_> = response
+                .brokers
+                .iter()
+                .map(|broker| broker.node_id)
+                .collect();
+            assert_eq!(shown, [1]);
+        }
+    });
+}
+
+/// KAFKA-15220: a fenced broker is not handed to clients; what it leads has no leader.
 #[test]
 fn a_fenced_broker_is_not_shown() {
     with_world(&[], |world| async move {
         world.create("t", 1).await;
+        fake::join(&world.broker.admin.controller, registration(2)).await;
         world.change(BrokerState::Fenced).await;
         for version in 0..=13 {
             let topics = Some(vec![named("t")]);
             let response = answered!(world, Metadata, version, handle, request(topics, false));
-            assert!(response.brokers.is_empty());
+            let shown: Vec<_> = response
+                .brokers
+                .iter()
+                .map(|broker| broker.node_id)
+                .collect();
+            assert_eq!(shown, [2]);
             let partition = &response.topics[0].partitions[0];
             assert_eq!(partition.error_code, ErrorCode::LeaderNotAvailable);
             assert_eq!((partition.leader_id, partition.leader_epoch), (-1, 1));
