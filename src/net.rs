@@ -8,6 +8,7 @@ mod buffer;
 mod by_ip;
 pub mod connection;
 mod core;
+pub mod dial;
 mod listener;
 mod output;
 pub mod peer;

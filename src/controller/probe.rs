@@ -9,9 +9,9 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 
 use crate::metadata::record::EndpointRecord;
+use crate::net::dial;
 
 /// Both tries together take no longer.
 const TIMEOUT: Duration = Duration::from_millis(200);
@@ -59,7 +59,7 @@ enum Door {
 }
 
 async fn knock((host, port): &(String, u16)) -> Door {
-    let mut stream = match TcpStream::connect((host.as_str(), *port)).await {
+    let mut stream = match dial::connect((host.as_str(), *port)).await {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Door::Shut,
         // The address can't be found or reached: that says nothing of the process.

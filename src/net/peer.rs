@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::dial;
 use crate::wire::writer::{EncodeError, Piece, Segments};
 
 /// Bytes that a correlation id takes: no answer is shorter.
@@ -103,7 +103,7 @@ impl PeerConnection {
     /// # Errors
     /// [`PeerError::Connect`].
     pub async fn open(address: (&str, u16), limits: PeerLimits) -> Result<Self, PeerError> {
-        let stream = match timeout(limits.connect, TcpStream::connect(address)).await {
+        let stream = match timeout(limits.connect, dial::connect(address)).await {
             Ok(stream) => stream.map_err(PeerError::Connect)?,
             Err(_) => return Err(PeerError::Connect(io::ErrorKind::TimedOut.into())),
         };
