@@ -9,6 +9,7 @@ pub mod fault;
 pub mod history;
 pub mod launch;
 pub mod lossy;
+pub mod port;
 pub mod proxy;
 pub mod rng;
 pub mod w1;

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener as BlockingListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener as BlockingListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result};
@@ -24,8 +24,8 @@ use tokio::task::spawn_blocking;
 type Link = (i32, i32);
 /// Process ids by node.
 type Processes = Arc<Mutex<BTreeMap<i32, u32>>>;
-/// The other end of a connection, and who wants to know whose it is.
-type Question = (SocketAddr, oneshot::Sender<Owner>);
+/// A connection, and who wants to know whose the other end is.
+type Question = (Ends, oneshot::Sender<Owner>);
 
 /// Questions that wait; a connection beyond them waits for its turn to ask.
 const QUESTION_COUNT_MAX: usize = 256;
@@ -41,6 +41,14 @@ pub struct Door {
     pub listener: BlockingListener,
     /// Where the node itself listens.
     pub behind: SocketAddr,
+}
+
+/// The two ends of a connection that has come. Sockets to different places may be bound to one port, so neither end
+/// alone names it.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    opener: SocketAddr,
+    door: SocketAddr,
 }
 
 /// All proxies of a run; they end with it.
@@ -88,13 +96,10 @@ impl Proxies {
         })
     }
 
-    /// A node runs as this process now.
-    pub fn started(&self, node: i32, process: u32) {
-        let mut processes = self
-            .processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        processes.insert(node, process);
+    /// Must be called before a node's process starts. What it opens until it is known would pass for a client's, so
+    /// connections wait meanwhile.
+    pub fn starting(&self) -> Starting<'_> {
+        Starting(known(&self.processes))
     }
 
     /// What `from` sends does not reach `to` any more.
@@ -110,6 +115,21 @@ impl Proxies {
     }
 }
 
+/// A node is about to start.
+#[derive(Debug)]
+pub struct Starting<'a>(MutexGuard<'a, BTreeMap<i32, u32>>);
+
+impl Starting<'_> {
+    /// The node runs as this process now.
+    pub fn runs(mut self, node: i32, process: u32) {
+        self.0.insert(node, process);
+    }
+}
+
+fn known(processes: &Processes) -> MutexGuard<'_, BTreeMap<i32, u32>> {
+    processes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Drop for Proxies {
     fn drop(&mut self) {
         self.stop.take();
@@ -123,12 +143,16 @@ async fn serve(door: Door, cuts: watch::Receiver<BTreeSet<Link>>, ask: mpsc::Sen
     let Ok(listener) = TcpListener::from_std(door.listener) else {
         return;
     };
-    while let Ok((stream, peer)) = listener.accept().await {
+    while let Ok((stream, opener)) = listener.accept().await {
+        let Ok(own) = stream.local_addr() else {
+            continue;
+        };
+        let ends = Ends { opener, door: own };
         let (cuts, ask) = (cuts.clone(), ask.clone());
         let (node, behind) = (door.node, door.behind);
         tokio::spawn(async move {
             let (answer, answered) = oneshot::channel();
-            let asked = ask.send((peer, answer)).await;
+            let asked = ask.send((ends, answer)).await;
             let (Ok(()), Ok(owner)) = (asked, answered.await) else {
                 return;
             };
@@ -151,16 +175,13 @@ async fn answer(mut questions: mpsc::Receiver<Question>, processes: Processes) {
     let mut waiting = Vec::new();
     while questions.recv_many(&mut waiting, QUESTION_COUNT_MAX).await > 0 {
         for looks_left in (0..LOOK_COUNT_MAX).rev() {
-            let known = processes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
-            let Ok(owners) = spawn_blocking(move || Owners::read(&known)).await else {
+            let processes = Arc::clone(&processes);
+            let Ok(owners) = spawn_blocking(move || Owners::read(&known(&processes))).await else {
                 return;
             };
-            for (peer, answer) in std::mem::take(&mut waiting) {
-                match owners.of(peer) {
-                    Owner::Nobody if looks_left > 0 => waiting.push((peer, answer)),
+            for (ends, answer) in std::mem::take(&mut waiting) {
+                match owners.of(ends) {
+                    Owner::Nobody if looks_left > 0 => waiting.push((ends, answer)),
                     // Who asked may be gone.
                     owner => drop(answer.send(owner)),
                 }
@@ -247,12 +268,13 @@ impl Owners {
         }
     }
 
-    /// Who a connection's other end belongs to.
-    fn of(&self, peer: SocketAddr) -> Owner {
-        let SocketAddr::V4(peer) = peer else {
+    /// Who opened a connection.
+    fn of(&self, ends: Ends) -> Owner {
+        let (SocketAddr::V4(opener), SocketAddr::V4(door)) = (ends.opener, ends.door) else {
             return Owner::Client;
         };
-        let inode = self.table.lines().find_map(|line| inode_of(line, peer));
+        let inode = |line| inode_of(line, opener, door);
+        let inode = self.table.lines().find_map(inode);
         match inode {
             // A socket whose process has closed it, with bytes that may still be on their way.
             None | Some("0") => Owner::Nobody,
@@ -264,35 +286,31 @@ impl Owners {
     }
 }
 
-/// The inode of the socket of a line of `/proc/net/tcp`, if it is bound to `local`.
-fn inode_of(line: &str, local: SocketAddrV4) -> Option<&str> {
+/// The inode of the socket of a line of `/proc/net/tcp`, if it is bound to `local` and connected to `remote`.
+fn inode_of(line: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<&str> {
     let mut words = line.split_whitespace().skip(1);
-    let address = words.next()?;
-    // The address stands there as the kernel holds it, the port as people write it.
-    let number = u32::from_ne_bytes(local.ip().octets());
-    let wanted = format!("{number:08X}:{:04X}", local.port());
-    if address != wanted {
+    if words.next()? != listed(local) || words.next()? != listed(remote) {
         return None;
     }
-    words.nth(7)
+    words.nth(6)
 }
 
-/// A listener on a free port of the loopback interface.
-///
-/// # Errors
-/// There is none.
-pub fn free_port() -> Result<BlockingListener> {
-    BlockingListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")
+/// An address as that table shows it: the host as the kernel holds it, the port as people write it.
+fn listed(address: SocketAddrV4) -> String {
+    let host = u32::from_ne_bytes(address.ip().octets());
+    format!("{host:08X}:{:04X}", address.port())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
+    use std::net::Ipv4Addr;
     use std::net::TcpStream as BlockingStream;
     use std::process;
     use std::time::Duration;
 
     use super::*;
+    use crate::port;
 
     #[test]
     fn a_socket_is_found_by_its_address() {
@@ -300,16 +318,17 @@ mod tests {
                     0        0 4711 1 0000000000000000 20 4 30 10 -1";
         let at = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         if cfg!(target_endian = "little") {
-            assert_eq!(inode_of(line, at(0x1f90)), Some("4711"));
+            assert_eq!(inode_of(line, at(0x1f90), at(0xc001)), Some("4711"));
         }
-        assert_eq!(inode_of(line, at(0xc001)), None);
-        assert_eq!(inode_of("  sl  local_address", at(1)), None);
+        assert_eq!(inode_of(line, at(0x1f90), at(0xc002)), None);
+        assert_eq!(inode_of(line, at(0xc001), at(0x1f90)), None);
+        assert_eq!(inode_of("  sl  local_address", at(1), at(2)), None);
     }
 
     /// Two ends of a connection from node 1 to node 2; this process is node 1.
     fn connected(process_of_one: u32) -> (Proxies, BlockingStream, BlockingStream) {
-        let node = free_port().unwrap();
-        let listener = free_port().unwrap();
+        let node = port::listen().unwrap();
+        let listener = port::listen().unwrap();
         let address = listener.local_addr().unwrap();
         let door = Door {
             node: 2,
@@ -317,7 +336,7 @@ mod tests {
             listener,
         };
         let proxies = Proxies::start(vec![door]).unwrap();
-        proxies.started(1, process_of_one);
+        proxies.starting().runs(1, process_of_one);
         let one = BlockingStream::connect(address).unwrap();
         let (two, _) = node.accept().unwrap();
         (proxies, one, two)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use ottla_jepsen::proxy::{Door, Proxies, free_port};
+use ottla_jepsen::proxy::{Door, Proxies};
 
 use super::*;
 
@@ -195,7 +195,7 @@ fn all_nodes_are_killed_at_each_step() {
 #[test]
 fn a_voter_is_wiped_while_another_is_cut_off() {
     let own = free_addresses();
-    let doors: Vec<_> = own.iter().map(|_| free_port().unwrap()).collect();
+    let doors: Vec<_> = own.iter().map(|_| port::listen().unwrap()).collect();
     let told: Vec<_> = doors
         .iter()
         .map(|door| door.local_addr().unwrap())
@@ -222,8 +222,9 @@ fn a_voter_is_wiped_while_another_is_cut_off() {
     });
     let network = Proxies::start(doors.collect()).unwrap();
     let spawn = |lab: &mut Lab, id| {
+        let starting = network.starting();
         lab.spawn(id);
-        network.started(id, lab.node(id).id());
+        starting.runs(id, lab.node(id).id());
     };
     for id in IDS {
         spawn(&mut lab, id);

@@ -26,6 +26,7 @@ use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
 use ottla::wire::messages::init_producer_id::InitProducerIdRequest;
 use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla_jepsen::launch::{NodeCommand, NodeProcess};
+use ottla_jepsen::port;
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -247,7 +248,7 @@ fn at(id: i32) -> usize {
 /// Addresses that are free now, for a quorum of three.
 fn free_addresses() -> Vec<SocketAddr> {
     // All at once, so that no two are the same.
-    let listeners = IDS.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let listeners = IDS.map(|_| port::listen().unwrap());
     let addresses = listeners.iter().map(TcpListener::local_addr);
     addresses.map(Result::unwrap).collect()
 }

@@ -106,6 +106,7 @@ impl Cluster {
         for (name, _) in env::vars_os().filter(|(name, _)| is_setting(name)) {
             command.env_remove(name);
         }
+        let starting = self.network.starting();
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log")?)
@@ -114,8 +115,10 @@ impl Cluster {
             .process_group(0)
             .spawn()
             .with_context(|| format!("run {}", self.options.program.display()))?;
+        if let Some(starting) = starting {
+            starting.runs(id, child.id());
+        }
         self.guard.made(&Made::Process(child.id()))?;
-        self.network.started(id, child.id());
         node.child = Some(child);
         Ok(())
     }

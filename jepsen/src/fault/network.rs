@@ -13,7 +13,8 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 
 use super::guard::Guard;
-use crate::proxy::{self, Door, Proxies};
+use crate::port;
+use crate::proxy::{Door, Proxies, Starting};
 use namespaces::Namespaces;
 
 /// How links are cut.
@@ -109,7 +110,7 @@ impl Network {
                 let mut doors = Vec::new();
                 for (node, own) in loopback(nodes)? {
                     let mut door = |behind| -> Result<SocketAddr> {
-                        let listener = proxy::free_port()?;
+                        let listener = port::listen().context("find a free port")?;
                         let address = listener.local_addr().context("find a free port")?;
                         doors.push(Door {
                             node,
@@ -141,10 +142,11 @@ impl Network {
         }
     }
 
-    /// A node runs as this process now.
-    pub(super) fn started(&self, node: i32, process: u32) {
-        if let Cutter::Proxies(proxies) = &self.cutter {
-            proxies.started(node, process);
+    /// Must be called before a node's process starts; is told which one it is.
+    pub(super) fn starting(&self) -> Option<Starting<'_>> {
+        match &self.cutter {
+            Cutter::Nothing | Cutter::Namespaces(_) => None,
+            Cutter::Proxies(proxies) => Some(proxies.starting()),
         }
     }
 
@@ -177,7 +179,7 @@ impl Network {
 fn loopback(nodes: &[i32]) -> Result<BTreeMap<i32, Ports>> {
     let mut held = Vec::new();
     let mut free = || -> Result<SocketAddr> {
-        let listener = proxy::free_port()?;
+        let listener = port::listen().context("find a free port")?;
         let address = listener.local_addr().context("find a free port")?;
         // Held until all are found: no port twice.
         held.push(listener);
