@@ -20,5 +20,5 @@ pub use decide::Settings;
 pub use driver::{Driver, Quorum, QuorumError, QuorumView, RaftQuorum, RaftView};
 pub use handle::{ControllerError, ControllerHandle, queues};
 pub use machine::MetadataMachine;
-pub use probe::{Prober, TcpProber};
+pub use probe::Prober;
 pub use sessions::Sessions;

@@ -30,6 +30,7 @@ use crate::replica::{ReplicaMap, Replicas, following, isr_change, worker};
 mod data_plane;
 mod desk;
 mod directories;
+mod probe;
 mod quorum;
 
 use data_plane::DataPlane;

@@ -13,9 +13,11 @@ use ottla::controller::command::{
     BrokerState, ChangeBroker, CreateTopics, DeleteTopics, RegisterBroker, TopicRef,
 };
 use ottla::controller::{
-    ControllerError, ControllerHandle, Driver, MetadataMachine, RaftQuorum, Settings, queues,
+    ControllerError, ControllerHandle, Driver, MetadataMachine, Prober, RaftQuorum, Settings,
+    queues,
 };
 use ottla::metadata::image::FeatureRange;
+use ottla::metadata::record::EndpointRecord;
 use ottla::metadata::{BrokerEpoch, BrokerId, Incarnation, MetadataImage, Publisher};
 use ottla_raft::fs::StdFs;
 use ottla_raft::{
@@ -30,6 +32,15 @@ struct Alone;
 impl Transport for Alone {
     fn call<'a>(&'a self, _: &'a Peer, _: CallClass, _: Vec<u8>, _: Duration) -> CallFuture<'a> {
         Box::pin(async { Err(TransportError::Unreachable("there is no other node".into())) })
+    }
+}
+
+/// Nor is there another broker to knock at.
+struct Nobody;
+
+impl Prober for Nobody {
+    fn is_gone(&self, _: &EndpointRecord) -> impl Future<Output = bool> + Send + 'static {
+        std::future::ready(false)
     }
 }
 
@@ -69,7 +80,15 @@ async fn start(dir: &Path, incarnation: u8, previous_epoch: Option<BrokerEpoch>)
     let settings = Settings::new(&NodeConfig::load(&Sources::default()).unwrap());
     let (controller, requests) = queues();
     let quorum = RaftQuorum::new(raft.clone());
-    tokio::spawn(Driver::new(own_id(), settings, quorum, publisher.clone(), requests).run());
+    let driver = Driver::new(
+        own_id(),
+        settings,
+        quorum,
+        publisher.clone(),
+        requests,
+        Nobody,
+    );
+    tokio::spawn(driver.run());
     let command = RegisterBroker {
         broker: own_id(),
         incarnation: Incarnation(Uuid::from_bytes([incarnation; 16])),

@@ -26,7 +26,7 @@ use crate::controller::Command;
 use crate::controller::decide::{Draw, Settings, first_records};
 use crate::controller::handle::{ControllerError, Request, Requests};
 use crate::controller::machine::Applied;
-use crate::controller::probe::{Prober, TcpProber};
+use crate::controller::probe::Prober;
 use crate::metadata::record::{Entry, Record};
 use crate::metadata::{BrokerId, MetadataImage, Publisher};
 
@@ -43,7 +43,7 @@ const ACTIVATION_PAUSE: Duration = Duration::from_millis(10);
 
 /// The controller of one node.
 #[derive(Debug)]
-pub struct Driver<Q, P = TcpProber> {
+pub struct Driver<Q, P> {
     node: BrokerId,
     settings: Settings,
     quorum: Q,
@@ -58,22 +58,9 @@ pub struct Driver<Q, P = TcpProber> {
     balance_at: MonoMillis,
 }
 
-impl<Q: Quorum> Driver<Q> {
+impl<Q: Quorum, P: Prober> Driver<Q, P> {
     /// A controller that has not begun.
     pub fn new(
-        node: BrokerId,
-        settings: Settings,
-        quorum: Q,
-        publisher: Publisher,
-        requests: Requests,
-    ) -> Self {
-        Self::with_prober(node, settings, quorum, publisher, requests, TcpProber)
-    }
-}
-
-impl<Q: Quorum, P: Prober> Driver<Q, P> {
-    /// A controller that has not begun and knocks at brokers in a way of its own.
-    pub fn with_prober(
         node: BrokerId,
         settings: Settings,
         quorum: Q,

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::desk::Desk;
 use super::directories::{Directories, cluster_id};
+use super::probe::TcpProber;
 use super::{Disks, Ending, Endings, StartError};
 use crate::broker::admin::Admin;
 use crate::broker::controller_channel::ControllerChannel;
@@ -276,7 +277,7 @@ async fn start(setup: Setup) -> Result<(Handles, QuorumMember), StartError> {
     let member = QuorumMember::start(quorum, listener, machine).await?;
     let (controller, requests) = queues();
     let quorum = RaftQuorum::new(member.raft.clone());
-    let driver = Driver::new(node, settings, quorum, publisher, requests);
+    let driver = Driver::new(node, settings, quorum, publisher, requests, TcpProber);
     tokio::task::spawn_local(driver.run());
     let handles = Handles {
         cluster: member.cluster,

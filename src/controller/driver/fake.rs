@@ -136,7 +136,7 @@ pub(crate) fn spawn_among(
         fake: fake.clone(),
     };
     let (controller, requests) = queues();
-    let driver = Driver::with_prober(node, settings, quorum, publisher, requests, doors);
+    let driver = Driver::new(node, settings, quorum, publisher, requests, doors);
     (controller, fake, tokio::task::spawn_local(driver.run()))
 }
 
