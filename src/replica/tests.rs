@@ -292,6 +292,8 @@ impl World {
     }
 }
 
+/// Longer than a test takes to come to its next line, and short enough to wait for.
+const SHORT: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_mins(1);
 
 fn batch(count: usize, size: usize) -> Vec<u8> {
@@ -334,9 +336,10 @@ fn a_log_is_opened_when_it_is_first_needed() {
 #[test]
 fn what_waits_for_a_log_is_dropped_at_its_deadline() {
     let world = World::new(&[]);
-    let late = world.produce(Acks::All, Duration::from_millis(1));
     let in_time = world.produce(Acks::All, LONG);
-    std::thread::park_timeout(Duration::from_millis(5));
+    // Last, for whatever comes after it may find its deadline past.
+    let late = world.produce(Acks::All, SHORT);
+    std::thread::park_timeout(SHORT * 2);
     assert_eq!(world.heard(late), None);
     world.replica().tick();
     assert!(world.heard(late).is_some());
@@ -355,10 +358,10 @@ fn a_batch_holds_its_share_until_it_is_appended_or_dropped() {
         let holding = Some(holding.clone());
         world.produce_holding(holding, Acks::All, wait, &batch(1, 10))
     };
-    let dropped = produce(Duration::from_millis(1));
     let appended = produce(LONG);
-    std::thread::park_timeout(Duration::from_millis(5));
+    let dropped = produce(SHORT);
     assert_eq!(Arc::strong_count(&holding), 3);
+    std::thread::park_timeout(SHORT * 2);
     world.replica().tick();
     assert!(world.heard(dropped).is_some());
     assert_eq!(Arc::strong_count(&holding), 2);
