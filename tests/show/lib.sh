@@ -5,6 +5,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 show=$(basename "$0")
 work=$(mktemp -d "${TMPDIR:-/tmp}/ottla-$show.XXXXXX")
 pids=()
+# shellcheck source=/dev/null
+. "$root/tests/interop/lib/need.sh"
 
 # Ends what this script started, by process id, and removes its files.
 cleanup() {
