@@ -230,7 +230,11 @@ impl Inner {
         };
         let bytes = match target.peer {
             None if class == CarryClass::Admin => return Ok(Attempt::Mine),
-            None => self.service.answer(&body).await.bytes,
+            None => {
+                let within = deadline.since(clock::mono());
+                let answer = tokio::time::timeout(within, self.service.answer(&body)).await;
+                answer.map_err(|_| Unanswered::OutcomeUnknown)?.bytes
+            }
             Some(peer) => {
                 let within = deadline.since(clock::mono());
                 let carried = tokio::select! {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub operation_records_max: usize,
     /// `broker.session.timeout.ms`.
     pub session_timeout: Duration,
+    /// `inter.broker.listener.name`: where brokers, this one too, reach each other.
+    pub inter_broker_listener: String,
     /// `auto.leader.rebalance.enable`.
     pub rebalances_leaders: bool,
     /// `leader.imbalance.check.interval.seconds`.
@@ -61,6 +63,7 @@ impl Settings {
             delete_topics: config.broker.delete_topics,
             operation_records_max: OPERATION_RECORDS_MAX,
             session_timeout: config.controller.session_timeout,
+            inter_broker_listener: config.inter_broker_listener.clone(),
             rebalances_leaders: config.controller.rebalances_leaders,
             balance_interval: config.controller.balance_interval,
             fixed: config.values.clone(),

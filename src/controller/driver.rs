@@ -52,8 +52,10 @@ pub struct Driver<Q, P> {
     watch: Watch<P>,
     /// Taken from the queues and not in a group yet, in order.
     waiting: VecDeque<Request>,
-    /// The term in which the barrier was passed.
+    /// The term in which the barrier was passed, and no doubt has come since.
     active_term: Option<u64>,
+    /// The term in which brokers were given their sessions.
+    watched_term: Option<u64>,
     /// When leaderships are looked at next.
     balance_at: MonoMillis,
 }
@@ -68,7 +70,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         requests: Requests,
         prober: P,
     ) -> Self {
-        let watch = Watch::new(node, settings.session_timeout, prober);
+        let watch = Watch::new(node, &settings, prober);
         Self {
             node,
             settings,
@@ -78,6 +80,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             watch,
             waiting: VecDeque::new(),
             active_term: None,
+            watched_term: None,
             balance_at: MonoMillis::ZERO,
         }
     }
@@ -123,7 +126,10 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             self.propose(&image, records).await?;
         }
         self.active_term = Some(leader.term);
-        self.watch_over_brokers();
+        // A term has one leader, so who was heard of before a doubt was heard of by this one.
+        if self.watched_term.replace(leader.term) != Some(leader.term) {
+            self.watch_over_brokers();
+        }
         Ok(())
     }
 

@@ -31,6 +31,7 @@ pub(crate) fn settings() -> Settings {
         delete_topics: true,
         operation_records_max: OPERATION_RECORDS_MAX,
         session_timeout: SESSION_TIMEOUT,
+        inter_broker_listener: "PLAINTEXT".to_owned(),
         rebalances_leaders: true,
         balance_interval: SESSION_TIMEOUT,
         fixed: StaticConfig::default(),

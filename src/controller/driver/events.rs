@@ -34,6 +34,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         loop {
             // What waits is heard before anybody is held for silent, however long it has waited.
             self.drain();
+            self.notice();
             self.expire();
             self.balance();
             if !self.waiting.is_empty() || self.is_leader_unactivated() {
@@ -41,12 +42,9 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             }
             match self.event().await {
                 Event::Request(request) => self.take(request),
-                Event::Suspect(suspect) if self.is_active() => {
-                    let image = self.publisher.image();
-                    self.watch.suspect(clock::mono(), &image, suspect);
-                }
+                Event::Suspect(suspect) => self.suspect(suspect),
                 Event::Probed(probed) => self.probed(probed),
-                Event::Suspect(_) | Event::Leadership | Event::Deadline => (),
+                Event::Leadership | Event::Deadline => (),
                 Event::End => return false,
             }
         }
@@ -117,6 +115,23 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         let change = ChangeBroker { broker, epoch, to };
         let fence = Request::own(Command::ChangeBroker(change));
         self.waiting.push_front(fence);
+    }
+
+    /// Hears who may be gone, and who is: also while commands never cease to wait.
+    fn notice(&mut self) {
+        while let Ok(suspect) = self.requests.suspects.try_recv() {
+            self.suspect(suspect);
+        }
+        while let Some(probed) = self.watch.try_ended() {
+            self.probed(probed);
+        }
+    }
+
+    fn suspect(&mut self, suspect: Suspect) {
+        if self.is_active() {
+            let image = self.publisher.image();
+            self.watch.suspect(clock::mono(), &image, suspect);
+        }
     }
 
     fn probed(&mut self, probed: Probed) {

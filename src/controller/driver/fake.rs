@@ -2,8 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ottla_raft::{LogIndex, StateMachine};
 use tokio::sync::watch;
@@ -88,11 +88,14 @@ impl Quorum for FakeQuorum {
 pub(crate) struct Doors {
     pub(crate) are_shut: Arc<AtomicBool>,
     pub(crate) knocks: Arc<AtomicUsize>,
+    /// Where somebody knocked last.
+    pub(crate) last: Arc<Mutex<Option<EndpointRecord>>>,
 }
 
 impl Prober for Doors {
-    fn is_gone(&self, _: &EndpointRecord) -> impl Future<Output = bool> + Send + 'static {
+    fn is_gone(&self, at: &EndpointRecord) -> impl Future<Output = bool> + Send + 'static {
         self.knocks.fetch_add(1, Ordering::Relaxed);
+        *self.last.lock().unwrap() = Some(at.clone());
         std::future::ready(self.are_shut.load(Ordering::Relaxed))
     }
 }

@@ -5,7 +5,6 @@
 //!   has come since.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ottla_storage::time::MonoMillis;
 use tokio::sync::mpsc;
@@ -13,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::controller::command::RegisterError;
 use crate::controller::handle::{Request, Suspect};
 use crate::controller::probe::Prober;
-use crate::controller::{Command, Outcome, Sessions};
+use crate::controller::{Command, Outcome, Sessions, Settings};
 use crate::metadata::image::BrokerImage;
 use crate::metadata::{BrokerId, MetadataImage};
 
@@ -25,6 +24,8 @@ const ENDED_MAX: usize = 64;
 pub(super) struct Watch<P> {
     node: BrokerId,
     prober: P,
+    /// Where it knocks: what clients are told may lead back to this very host.
+    listener: String,
     pub(super) sessions: Sessions,
     running: BTreeSet<Suspect>,
     /// Registrations that another process of their broker stands against, until its probe has ended.
@@ -41,12 +42,13 @@ pub(super) struct Probed {
 }
 
 impl<P: Prober> Watch<P> {
-    pub(super) fn new(node: BrokerId, session_timeout: Duration, prober: P) -> Self {
+    pub(super) fn new(node: BrokerId, settings: &Settings, prober: P) -> Self {
         let (ends, ended) = mpsc::channel(ENDED_MAX);
         Self {
             node,
             prober,
-            sessions: Sessions::new(session_timeout),
+            listener: settings.inter_broker_listener.clone(),
+            sessions: Sessions::new(settings.session_timeout),
             running: BTreeSet::new(),
             parked: BTreeMap::new(),
             ends,
@@ -86,7 +88,7 @@ impl<P: Prober> Watch<P> {
         let Some(rival) = self.sessions.rival(now, image, command) else {
             return Some(request);
         };
-        if rival.endpoints.is_empty() {
+        if rival.endpoint(&self.listener).is_none() {
             refuse_duplicate(request, rival.id);
             return None;
         }
@@ -102,6 +104,11 @@ impl<P: Prober> Watch<P> {
             // This end holds a sender, too.
             None => std::future::pending().await,
         }
+    }
+
+    /// A probe that has ended, if one has.
+    pub(super) fn try_ended(&mut self) -> Option<Probed> {
+        self.ended.try_recv().ok()
     }
 
     /// Takes a probe's end: what can be decided now, and whom to fence.
@@ -141,7 +148,7 @@ impl<P: Prober> Watch<P> {
             broker: broker.id,
             epoch: broker.epoch,
         };
-        let Some(endpoint) = broker.endpoints.first() else {
+        let Some(endpoint) = broker.endpoint(&self.listener) else {
             return;
         };
         if !self.running.insert(suspect) {

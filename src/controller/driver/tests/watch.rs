@@ -10,6 +10,7 @@ use crate::controller::command::{
     AlterPartition, AlterPartitionOne, Assignment, BrokerState, ChangeBroker, CreateTopics,
     Heartbeat, RegisterBroker, RegisterError,
 };
+use crate::metadata::record::EndpointRecord;
 use crate::metadata::{BrokerEpoch, Incarnation, PartitionImage, TopicId};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -104,6 +105,69 @@ fn a_broker_whose_door_is_shut_is_fenced_when_its_connection_closes() {
         world.hear(epoch).await;
         assert_eq!(world.doors.knocks.load(Ordering::Relaxed), 0);
         assert!(!world.is_fenced(2));
+    });
+}
+
+/// Two clients that each ask again as soon as they are answered kept the driver from hearing who may be gone.
+#[test]
+fn a_dead_broker_is_fenced_while_commands_never_cease_to_wait() {
+    with_driver(|world| async move {
+        let epoch = world.let_in(2).await;
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        let client = async |name: &str| {
+            for number in 0..100 {
+                let topic = CreateTopics::with_defaults(&format!("{name}{number}"));
+                world.controller.create_topics(topic).await.unwrap();
+                if number == 10 {
+                    world.controller.suspect(broker(2), epoch);
+                }
+                if world.is_fenced(2) {
+                    return true;
+                }
+            }
+            false
+        };
+        let (a, b) = tokio::join!(client("a"), client("b"));
+        assert!(a && b, "commands went first, all of them");
+    });
+}
+
+/// What is not carried out casts doubt on the leadership. If it goes on, sessions do, too: a broker that is silent had
+/// a whole one with each doubt.
+#[test]
+fn a_doubt_that_the_same_leadership_survives_begins_no_session() {
+    with_driver(|world| async move {
+        world.let_in(2).await;
+        world.fake.fail_next.set(Some(QuorumError::OutcomeUnknown));
+        let create = |name| {
+            world
+                .controller
+                .create_topics(CreateTopics::with_defaults(name))
+        };
+        assert!(create("t").await.is_err());
+        assert!(create("t").await.is_ok());
+        assert_eq!(world.doors.knocks.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// An address for clients on its own host leads this node to itself.
+#[test]
+fn brokers_are_knocked_at_where_brokers_reach_them() {
+    with_driver(|world| async move {
+        let mut two = registration(2);
+        let own = two.endpoints[0].clone();
+        two.endpoints.insert(
+            0,
+            EndpointRecord {
+                listener: "HOST".to_owned(),
+                port: own.port + 1,
+                ..own.clone()
+            },
+        );
+        let epoch = fake::join(&world.controller, two).await;
+        world.controller.suspect(broker(2), epoch);
+        world.until_knocked().await;
+        assert_eq!(world.doors.last.lock().unwrap().as_ref(), Some(&own));
     });
 }
 
