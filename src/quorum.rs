@@ -60,6 +60,26 @@ pub trait ClusterIdentity: Send + Sync {
     /// # Errors
     /// It belongs to another, or can't be written.
     fn bind(&self, cluster: Uuid) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// What the disks know of this node's part of the quorum's log.
+    fn quorum_log(&self) -> QuorumLog;
+
+    /// Notes, durably, that the disk holds it from now on.
+    ///
+    /// # Errors
+    /// It can't be written.
+    fn note_quorum_log(&self) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+/// Where a node's part of the quorum's log is, as its disks know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorumLog {
+    /// Nowhere: there was none yet.
+    None,
+    /// Where it should be. If it is not there, votes and commits are forgotten.
+    Here,
+    /// It was on another disk, which is gone or is not the first one any more.
+    Elsewhere,
 }
 
 /// What a node needs to belong to a quorum.
@@ -90,6 +110,32 @@ pub enum QuorumError {
     /// The quorum's log.
     #[error("start the metadata quorum: {0}")]
     Start(#[from] ottla_raft::StartError),
+    /// The log is gone, the disk's identity is not: with both, this node would vote against what it has promised.
+    #[error(
+        "{dir} held this node's part of the quorum's log, which is gone: restore it, or start the node with an empty data \
+         directory, whose vote the others take in anew"
+    )]
+    LogLost {
+        /// Where it was.
+        dir: PathBuf,
+    },
+    /// A node alone has its data, and not the log that knows what they are.
+    #[error(
+        "{dir} is new, and the other data directories belong to a cluster whose quorum's log is not there: give --data in \
+         the order that it had, or set metadata.log.dir to the directory that holds the log"
+    )]
+    LogElsewhere {
+        /// Where it should be.
+        dir: PathBuf,
+    },
+    /// The quorum's log can't be looked for.
+    #[error("look for the quorum's log in {dir}: {source}")]
+    Look {
+        /// Where.
+        dir: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The quorum was begun by others.
     #[error("begin the metadata quorum: {0}")]
     Initialize(#[from] InitializeError),
@@ -126,7 +172,8 @@ impl QuorumMember {
             node: config.node,
             directory: config.directory,
             cluster: config.identity.cluster(),
-            is_initialized: false,
+            // A cluster whose quorum was on another disk has one: nobody may begin it again.
+            is_initialized: config.identity.quorum_log() == QuorumLog::Elsewhere,
             peers: PeersDigest::of(&config.peers),
         };
         let doors = Doors::new(me);
@@ -216,9 +263,14 @@ impl Search {
     async fn run(&mut self, machine: impl StateMachine) -> Result<Raft, QuorumError> {
         let mut machine = Some(machine);
         let mut said = Said::default();
-        if let Some(cluster) = self.doors.hello().cluster {
+        let me = self.doors.hello();
+        if me.is_initialized && self.asking.peers.len() < 2 {
+            let dir = self.config.log_dir.clone();
+            return Err(QuorumError::LogElsewhere { dir });
+        }
+        if let Some(cluster) = me.cluster {
             let raft = self.open(cluster, &mut machine).await?;
-            if raft.is_initialized().await? {
+            if me.is_initialized || raft.is_initialized().await? {
                 return Ok(raft);
             }
         }
@@ -261,6 +313,13 @@ impl Search {
             DirectoryId(*self.config.directory.as_bytes()),
         );
         let (disk, dir) = (self.config.disk.clone(), self.config.log_dir.clone());
+        if identity.quorum_log() == QuorumLog::Here {
+            match Raft::has_log(&*disk, &dir) {
+                Ok(true) => (),
+                Ok(false) => return Err(QuorumError::LogLost { dir }),
+                Err(source) => return Err(QuorumError::Look { dir, source }),
+            }
+        }
         let machine = machine.take();
         let machine = machine.ok_or(ottla_raft::StartError::Config("started twice"))?;
         let raft = Raft::start(
@@ -271,6 +330,11 @@ impl Search {
             machine,
         )
         .await?;
+        // Before anybody is answered: what is promised from here on must not be forgotten.
+        self.config
+            .identity
+            .note_quorum_log()
+            .map_err(QuorumError::Bind)?;
         self.doors.set_cluster(cluster);
         self.doors.open(raft.clone());
         self.raft = Some(raft.clone());

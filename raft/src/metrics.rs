@@ -1,6 +1,6 @@
 //! What a node tells about itself, for `DescribeQuorum` and for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::types::{LogIndex, Member, NodeId, Term};
@@ -26,8 +26,10 @@ pub struct Metrics {
     pub purged: Option<LogIndex>,
     /// The voters, of both sides while a change is in progress.
     pub voters: BTreeMap<NodeId, Member>,
-    /// Whether a change of the voters is in progress: until it ends, commits need a majority of both sides.
-    pub is_changing: bool,
+    /// The sets of voters of each of which a commit needs a majority: one, or two while a change is in progress, the
+    /// last of them the voters after it. A leader that did not begin the change has to end it, with
+    /// [`Raft::change_voters`](crate::Raft::change_voters) of that last set.
+    pub voter_sets: Vec<BTreeSet<NodeId>>,
     /// The learners, which Kafka calls observers.
     pub observers: BTreeMap<NodeId, Member>,
     /// On the leader, how far each member is, itself included. Empty elsewhere.

@@ -1,7 +1,8 @@
 //! A node of the quorum: what the rest of the program holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,6 +29,8 @@ use crate::snapshot::Snapshots;
 use crate::types::{Leadership, LogIndex, Member, NodeId, Term};
 use crate::{Applied, Metrics};
 
+/// Where the log lies in the node's directory.
+const LOG: &str = "log";
 /// Entries that one append carries at most; [`LogStore`] limits their bytes.
 const APPEND_ENTRIES_MAX: u64 = 300;
 const SNAPSHOT_PIECE_SIZE: u64 = 1 << 20;
@@ -63,6 +66,16 @@ impl std::fmt::Debug for Raft {
 }
 
 impl Raft {
+    /// Whether a log was begun in `dir`: [`Raft::start`] begins one where there is none, so whoever knows that there was
+    /// one has to ask first.
+    ///
+    /// # Errors
+    ///
+    /// The directory exists and can't be read.
+    pub fn has_log(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {
+        LogStore::is_begun(fs, &dir.join(LOG))
+    }
+
     /// Opens the log and the snapshots in `dir`, restores the state machine and joins the quorum
     /// that the log tells of. Must be called within a tokio runtime.
     ///
@@ -91,7 +104,7 @@ impl Raft {
         let coverage = snapshots.coverage();
         let machine = Machine::open(Box::new(machine), snapshots.clone())?;
         let applied = machine.applied();
-        let log = LogStore::open(&fs, dir.join("log"), &config, Some(coverage))?;
+        let log = LogStore::open(&fs, dir.join(LOG), &config, Some(coverage))?;
         let contacts = Arc::new(Contacts::default());
         let network = Network {
             transport,
@@ -271,7 +284,7 @@ impl Raft {
         let index = |id: engine::LogId| LogIndex(id.index);
         let membership = engine.membership_config.membership();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
-        let is_changing = membership.get_joint_config().len() > 1;
+        let voter_sets = membership.get_joint_config().clone();
         let (voters, observers) = membership
             .nodes()
             .map(|(node, member)| (*node, member.clone()))
@@ -290,7 +303,7 @@ impl Raft {
             snapshot: engine.snapshot.map(index),
             purged: engine.purged.map(index),
             voters,
-            is_changing,
+            voter_sets,
             observers,
             replicas: inner.progress.replicas(&engine, &inner.contacts),
             is_disk_full: inner.log.is_full(),

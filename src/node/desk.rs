@@ -168,7 +168,7 @@ mod tests {
                 snapshot: None,
                 purged: None,
                 voters: BTreeMap::new(),
-                is_changing: false,
+                voter_sets: Vec::new(),
                 observers: BTreeMap::new(),
                 replicas: BTreeMap::new(),
                 is_disk_full: false,

@@ -1,7 +1,7 @@
 //! The data directories of this node, and the cluster that they belong to.
 //!
 //! - All directories are of one cluster, and its id is on disk before anything is served.
-//! - The first directory also holds the quorum's log: its identity vouches for the vote.
+//! - The first directory also holds the quorum's log: its identity vouches for the vote, and it knows that it has the log.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -16,8 +16,11 @@ use super::StartError;
 use crate::clock;
 use crate::config::NodeConfig;
 use crate::metadata::BrokerEpoch;
-use crate::quorum::ClusterIdentity;
+use crate::quorum::{ClusterIdentity, QuorumLog};
 use crate::replica::replicas::ReplicaMap;
+
+/// The key in `meta.properties` of the directory that holds the quorum's log.
+const QUORUM_LOG: &str = "ottla.quorum.log";
 
 /// The started directories, in the order of the configuration.
 #[derive(Debug)]
@@ -90,10 +93,28 @@ impl Directories {
             .find_map(|dir| Some((dir.path(), dir.cluster_id()?)));
         let cluster = known.map(|(dir, id)| parse(&dir.display().to_string(), &id));
         Ok(DiskIdentity {
+            quorum_log: self.quorum_log(),
+            metadata: self.metadata.clone(),
             dirs: self.dirs.clone(),
             cluster: cluster.transpose()?,
             wanted: self.wanted,
         })
+    }
+
+    /// Where the quorum's log is: asked before any directory is bound anew.
+    fn quorum_log(&self) -> QuorumLog {
+        let holds = |dir: &LogDir| dir.note(QUORUM_LOG).is_some();
+        let is_bound = |dir: &LogDir| dir.cluster_id().is_some();
+        if holds(&self.metadata) {
+            QuorumLog::Here
+        } else if self.dirs.iter().any(|dir| holds(dir))
+            // The directory of the quorum's log is bound first.
+            || (!is_bound(&self.metadata) && self.dirs.iter().any(|dir| is_bound(dir)))
+        {
+            QuorumLog::Elsewhere
+        } else {
+            QuorumLog::None
+        }
     }
 
     /// The broker epoch that a clean stop of every directory left behind: the proof that nothing was lost since.
@@ -136,6 +157,8 @@ impl Directories {
 /// The cluster of the directories: of all of them, once it is bound.
 #[derive(Debug)]
 pub(super) struct DiskIdentity {
+    quorum_log: QuorumLog,
+    metadata: Arc<LogDir>,
     dirs: Vec<Arc<LogDir>>,
     cluster: Option<Uuid>,
     wanted: Option<Uuid>,
@@ -152,10 +175,19 @@ impl ClusterIdentity for DiskIdentity {
 
     fn bind(&self, cluster: Uuid) -> Result<(), Box<dyn Error + Send + Sync>> {
         let id = cluster_id(cluster);
+        self.metadata.bind_to_cluster(&id)?;
         for dir in &self.dirs {
             dir.bind_to_cluster(&id)?;
         }
         Ok(())
+    }
+
+    fn quorum_log(&self) -> QuorumLog {
+        self.quorum_log
+    }
+
+    fn note_quorum_log(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(self.metadata.set_note(QUORUM_LOG, "begun")?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ottla_raft::{MembershipError, Metrics, Raft};
+use ottla_raft::{MembershipError, Raft};
 
 use super::members::{self, Change, Seen};
 use super::{Asking, node_id};
@@ -42,7 +42,7 @@ pub(super) async fn run(raft: Raft, asking: Asking) {
             continue;
         };
         let change_text = members::describe(&change, &metrics.voters);
-        match make(&raft, &metrics, change).await {
+        match make(&raft, change).await {
             Ok(()) => tracing::info!("{change_text}"),
             Err(error) => {
                 tracing::warn!(%error, "not done, and will be looked at again: {change_text}");
@@ -69,16 +69,12 @@ pub(super) async fn say_who_leads(raft: Raft) {
     }
 }
 
-async fn make(raft: &Raft, metrics: &Metrics, change: Change) -> Result<(), MembershipError> {
+async fn make(raft: &Raft, change: Change) -> Result<(), MembershipError> {
     match change {
         Change::AddLearner(Seen { node, member }) => raft.add_learner(node, member).await?,
         Change::RemoveLearner(node) => raft.remove_learner(node).await?,
         Change::Address(node, address) => raft.set_address(node, address).await?,
-        Change::Voters(voters) => {
-            let is_led_by = voters.contains(&metrics.node);
-            debug_assert!(is_led_by, "a leader never withdraws its own vote");
-            raft.change_voters(voters).await?
-        }
+        Change::Voters(voters) => raft.change_voters(voters).await?,
     };
     Ok(())
 }

@@ -101,6 +101,7 @@ impl Doors {
     async fn introduce(&self) -> Option<Hello> {
         let hello = self.hello();
         let is_initialized = match self.0.raft.get() {
+            _ if hello.is_initialized => true,
             Some(raft) => raft.is_initialized().await.unwrap_or(true),
             None if hello.cluster.is_some() => return None,
             None => false,

@@ -4,6 +4,8 @@
 //!   comes as a learner, catches up, and is promoted (decision 7).
 //! - One step at a time, and a voter leaves only while a majority of all voters, without it, answers: else the
 //!   change could not be committed, and would stop everything that comes after it.
+//! - A change that its leader did not live to end is ended first: until then a majority of both sides is needed, and
+//!   the lists of voters look as if all were done.
 //! - The stored membership wins: nobody leaves because `--peers` does not name it. `--peers` says where the members are.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +42,9 @@ pub(super) enum Change {
 
 /// The next step, if one is due. `metrics` are those of the leader, `seen` the nodes of its cluster that answer.
 pub(super) fn next_change(metrics: &Metrics, seen: &[Seen]) -> Option<Change> {
+    if let [_, .., after] = &metrics.voter_sets[..] {
+        return Some(Change::Voters(after.clone()));
+    }
     seen.iter().find_map(|seen| change_for(metrics, seen))
 }
 
@@ -110,7 +115,7 @@ pub(super) fn describe(change: &Change, voters: &BTreeMap<NodeId, Member>) -> St
                 (None, Some(node)) => {
                     format!("node {node} has another disk: its old vote is withdrawn")
                 }
-                (None, None) => "the voters stay as they are".to_owned(),
+                (None, None) => "a change of the voters that was cut short ends".to_owned(),
             }
         }
     }
@@ -126,7 +131,20 @@ pub(super) fn describe_missing(metrics: &Metrics, seen: &[Seen]) -> Option<Strin
                 .to_owned(),
         );
     }
-    let missing = voters.iter().filter_map(|(node, voter)| {
+    metrics
+        .voter_sets
+        .iter()
+        .find_map(|set| describe_missing_of(set, voters, seen))
+}
+
+/// The same for one set of voters, of which a majority is needed.
+fn describe_missing_of(
+    set: &BTreeSet<NodeId>,
+    voters: &BTreeMap<NodeId, Member>,
+    seen: &[Seen],
+) -> Option<String> {
+    let voters = voters.iter().filter(|(node, _)| set.contains(node));
+    let missing = voters.filter_map(|(node, voter)| {
         let answer = seen.iter().find(|seen| seen.node == *node);
         match answer.map(|answer| answer.member.directory == voter.directory) {
             Some(true) => None,
@@ -135,12 +153,12 @@ pub(super) fn describe_missing(metrics: &Metrics, seen: &[Seen]) -> Option<Strin
         }
     });
     let missing: Vec<_> = missing.collect();
-    let needed = voters.len() / 2 + 1;
-    (voters.len() - missing.len() < needed).then(|| {
+    let needed = set.len() / 2 + 1;
+    (set.len() - missing.len() < needed).then(|| {
         format!(
             "the quorum has no leader: {needed} of its {} voters must run with the data that they had, and {}. Start \
              what is down, and give a replaced disk its data back",
-            voters.len(),
+            set.len(),
             missing.join(", ")
         )
     })
@@ -186,7 +204,7 @@ mod tests {
             snapshot: None,
             purged: None,
             voters: nodes().zip((1..=count).map(disk)).collect(),
-            is_changing: false,
+            voter_sets: vec![nodes().collect()],
             observers: BTreeMap::new(),
             replicas: nodes().map(|node| (node, replica)).collect(),
             is_disk_full: false,
@@ -291,6 +309,22 @@ mod tests {
         let mut other = moved(3);
         other.member.directory = DirectoryId([9; 16]);
         assert_eq!(next_change(&metrics, &[other]), Some(voters(&[1, 2])));
+    }
+
+    /// The leader that promoted node 3 died half-way. Nobody went on: then either of the other two took the quorum with
+    /// it, and nothing said why.
+    #[test]
+    fn a_change_that_was_cut_short_is_ended_before_anything_else() {
+        let mut metrics = leader_of(3);
+        let sets = [&[1, 2][..], &[1, 2, 3]].map(|set| set.iter().copied().map(NodeId).collect());
+        metrics.voter_sets = sets.into();
+        assert_eq!(
+            next_change(&metrics, &[seen(3, 9)]),
+            Some(voters(&[1, 2, 3]))
+        );
+        let said = describe_missing(&metrics, &[seen(1, 1), seen(3, 3)]).unwrap();
+        assert!(said.contains("2 of its 2 voters"), "{said}");
+        assert!(said.contains("node 2 does not answer"), "{said}");
     }
 
     #[test]

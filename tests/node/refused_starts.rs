@@ -64,6 +64,32 @@ fn a_directory_of_a_newer_format() {
     assert_refused(&output, &["99", "newer ottla"]);
 }
 
+/// A node alone whose quorum's log was gone began a second history under the old cluster's name, and set every
+/// partition aside as a stray.
+#[test]
+fn a_directory_whose_quorum_log_is_gone() {
+    let mut lab = Lab::start();
+    let data = lab.data().join("data");
+    lab.node.take().unwrap().stop().unwrap();
+    fs::remove_dir_all(data.join("raft")).unwrap();
+    assert_refused(&start(&data, &[]), &["raft", "which is gone"]);
+}
+
+/// The first directory holds the quorum's log: with another one there, the log seems never to have been.
+#[test]
+fn directories_in_another_order() {
+    let mut lab = Lab::start();
+    let data = lab.data().join("data");
+    lab.node.take().unwrap().stop().unwrap();
+    let new = tempfile::tempdir().unwrap();
+    let new = new.path().to_str().unwrap();
+    let data_flag = ["--data", data.to_str().unwrap()];
+    assert_refused(
+        &start(Path::new(new), &data_flag),
+        &[new, "metadata.log.dir"],
+    );
+}
+
 #[test]
 fn a_directory_that_is_a_file() {
     let directory = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::entries::{Entries, Gap, Standing};
 use super::recovery;
+use super::segment;
 use super::writer::{Done, Job, Op, Writer};
 use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
 use crate::config::RaftConfig;
@@ -132,6 +133,15 @@ impl Shared {
 }
 
 impl LogStore {
+    /// Whether `dir` holds a log.
+    pub(crate) fn is_begun(fs: &dyn Fs, dir: &Path) -> io::Result<bool> {
+        match fs.list(dir) {
+            Ok(names) => Ok(names.iter().any(|name| segment::number(name).is_some())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens the log in `dir` and starts its writer. Only this call reads the disk inline.
     pub(crate) fn open(
         fs: &Arc<dyn Fs>,

@@ -52,7 +52,7 @@ impl QuorumView for FixedQuorum {
             snapshot: None,
             purged: None,
             voters: BTreeMap::from([(NodeId(1), own)]),
-            is_changing: false,
+            voter_sets: Vec::new(),
             observers: BTreeMap::new(),
             replicas: BTreeMap::new(),
             is_disk_full: false,

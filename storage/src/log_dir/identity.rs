@@ -157,16 +157,42 @@ impl LogDir {
                     expected,
                 })
             }
-            None => {
-                let bound = MetaProperties {
-                    cluster_id: Some(cluster_id.to_owned()),
-                    ..properties.clone()
-                };
-                let result = write(&bound, &*self.directory.fs, &path);
-                result.map_err(|source| IdentityError::Io { path, source })?;
-                *properties = bound;
-                Ok(())
-            }
+            None => self.change(&mut properties, |bound| {
+                bound.cluster_id = Some(cluster_id.to_owned());
+            }),
         }
+    }
+
+    /// What the file says under a key that means nothing here.
+    pub fn note(&self, key: &str) -> Option<String> {
+        self.identity.lock().other.get(key).cloned()
+    }
+
+    /// Writes such a key, durably. Blocks for a sync unless it says so already.
+    ///
+    /// # Errors
+    /// [`IdentityError::Io`].
+    pub fn set_note(&self, key: &str, value: &str) -> Result<(), IdentityError> {
+        let mut properties = self.identity.lock();
+        if properties.other.get(key).is_some_and(|old| old == value) {
+            return Ok(());
+        }
+        self.change(&mut properties, |noted| {
+            noted.other.insert(key.to_owned(), value.to_owned());
+        })
+    }
+
+    fn change(
+        &self,
+        properties: &mut MetaProperties,
+        change: impl FnOnce(&mut MetaProperties),
+    ) -> Result<(), IdentityError> {
+        let path = self.directory.path.clone();
+        let mut changed = properties.clone();
+        change(&mut changed);
+        let result = write(&changed, &*self.directory.fs, &path);
+        result.map_err(|source| IdentityError::Io { path, source })?;
+        *properties = changed;
+        Ok(())
     }
 }
