@@ -110,6 +110,14 @@ pub enum StartError {
     ThreadEnded,
 }
 
+impl StartError {
+    /// Whether the node can't trust itself. Then nothing is flushed or marked clean, nor is anything waited for: as by
+    /// the command line, where the node has started.
+    fn is_fatal(&self) -> bool {
+        matches!(self, Self::Ended(Ending::Fatal(_)))
+    }
+}
+
 /// Why a node ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -234,6 +242,10 @@ impl Node {
             Box::new(move |reason| ending.end(Ending::Fatal(reason))),
         );
         if let Err(error) = quorum.wait_for(registered(broker.clone())) {
+            if error.is_fatal() {
+                std::mem::forget((quorum, directories));
+                return Err(error);
+            }
             quorum.stop();
             return Err(directories.unused(error));
         }
@@ -266,7 +278,11 @@ impl Node {
         match served {
             Ok(()) => Ok(node),
             Err(error) => {
-                node.stop();
+                if error.is_fatal() {
+                    std::mem::forget(node);
+                } else {
+                    node.stop();
+                }
                 Err(error)
             }
         }
@@ -296,9 +312,10 @@ impl Node {
         tracing::info!("stopping: finishing requests in flight");
         self.fetchers.stop();
         self.data_plane.stop();
+        // The quorum's log lies in a directory, whose lock must hold for as long as anything is written there.
+        self.quorum.stop();
         self.directories
             .stop(BrokerEpoch::to_wire(self.broker.epoch()));
-        self.quorum.stop();
         tracing::info!("stopped");
     }
 
