@@ -127,7 +127,12 @@ fn a_dead_broker_is_fenced_while_commands_never_cease_to_wait() {
             }
             false
         };
-        let (a, b) = tokio::join!(client("a"), client("b"));
+        // One of them asks while the other one's group is on its way.
+        let later = async {
+            tokio::task::yield_now().await;
+            client("b").await
+        };
+        let (a, b) = tokio::join!(client("a"), later);
         assert!(a && b, "commands went first, all of them");
     });
 }
