@@ -26,6 +26,9 @@ use events::{Clock, DirectoryEvent, LogEvents};
 use queue::Queue;
 use watch::Watch;
 
+/// How soon file work that met a full disk is tried again.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Why a job on files stopped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::events::LogEvent;
-use super::{Directory, Fault};
+use super::queue::Later;
+use super::{Directory, Fault, RETRY_AFTER};
 use crate::log::LogShared;
 use crate::view::LogView;
 
@@ -31,6 +32,10 @@ fn run(directory: &Arc<Directory>, logs: Vec<Arc<LogShared>>, is_settling: bool)
         };
         match result {
             Ok(()) => synced.push((log, view)),
+            Err(Some(Fault::Full)) => {
+                directory.handle(Fault::Full);
+                again_later(directory, log, is_settling);
+            }
             Err(fault) => {
                 if let Some(fault) = fault {
                     directory.handle(fault);
@@ -47,6 +52,13 @@ fn run(directory: &Arc<Directory>, logs: Vec<Arc<LogShared>>, is_settling: bool)
     for (log, view) in synced {
         announce(directory, &log, &view, is_settling);
     }
+}
+
+/// A full disk took nothing away: the same flush is done again when there may be room.
+fn again_later(directory: &Directory, log: Arc<LogShared>, is_settling: bool) {
+    let again = move |directory: &Arc<Directory>| run(directory, vec![log], is_settling);
+    let due = directory.now().saturating_add(RETRY_AFTER);
+    directory.queue.at(due, Later::Job(Box::new(again)));
 }
 
 fn announce(directory: &Arc<Directory>, log: &Arc<LogShared>, view: &LogView, is_settling: bool) {

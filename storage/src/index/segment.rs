@@ -96,7 +96,12 @@ impl SegmentIndex {
     /// indexes and the offset can be expressed.
     pub fn has_room_for(&self, last_offset: Offset) -> bool {
         let is_full = self.offsets.is_full() || self.times.is_full();
-        !is_full && relative(self.base, last_offset).is_ok()
+        !is_full && self.can_express(last_offset)
+    }
+
+    /// Whether the offset can be expressed in this segment, room or not.
+    pub fn can_express(&self, last_offset: Offset) -> bool {
+        relative(self.base, last_offset).is_ok()
     }
 
     /// Takes notice of the batch that begins at `position` of the segment.

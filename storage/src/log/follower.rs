@@ -87,8 +87,9 @@ impl PartitionLog {
             let (run, fault) = self.next_run(rest, now);
             if run.headers.is_empty() {
                 match fault {
-                    // The next batch is good but belongs to a new segment.
-                    None if self.is_roll_pending(rest, now) => {
+                    // The next batch is good but belongs to a new segment. An empty one that begins at the log's end is
+                    // as new as any.
+                    None if self.active.size > 0 && self.is_roll_pending(rest, now) => {
                         if self.is_backlogged() {
                             return Err(PrepareError::Backlogged.into());
                         }

@@ -39,8 +39,9 @@ impl PartitionLog {
         let limits = &self.config.segment;
         let size = self.active.size + pending;
         if size == 0 {
-            // An empty segment rolls only where the format leaves no choice.
-            return !self.active.index.has_room_for(incoming.last_offset);
+            // An empty segment rolls only where the format leaves no choice. An index without a slot is no reason: the
+            // next segment's has none either, and its batch is found without one.
+            return !self.active.index.can_express(incoming.last_offset);
         }
         size + incoming.size > u64::from(limits.bytes)
             || self.is_too_old(incoming.max_timestamp, now)

@@ -134,7 +134,8 @@ impl LogShared {
             .iter()
             .position(|tail| is_closing || tail.before.strong_count() == 0)
         {
-            let tail = tails.swap_remove(at);
+            // In order: a longer cut that comes after a shorter one would make the file longer again.
+            let tail = tails.remove(at);
             tail.segment.mark_unsynced();
             let result = tail.segment.file().and_then(|file| file.set_len(tail.size));
             result.map_err(Fault::of_call)?;

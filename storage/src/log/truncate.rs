@@ -17,7 +17,7 @@ use super::shared::Tail;
 use super::{Growing, LogShared, PartitionLog, Phase, index_limits};
 use crate::directory::events::LogEvent;
 use crate::directory::queue::Later;
-use crate::directory::{Directory, Fault};
+use crate::directory::{Directory, Fault, RETRY_AFTER};
 use crate::ids::Offset;
 use crate::index::{OffsetEntry, SegmentIndex};
 use crate::producer_state::ProducerStates;
@@ -25,9 +25,6 @@ use crate::segment::scan::{HeaderScan, ScanError};
 use crate::segment::{Segment, write_index_files};
 use crate::time::WallMillis;
 use crate::view::LogView;
-
-/// How soon file work that met a full disk is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the I/O thread leaves what a truncation needs to be finished.
 #[derive(Debug, Default)]
@@ -308,7 +305,8 @@ pub(crate) fn observe(
 
 impl Truncation {
     fn run(mut self, directory: &Arc<Directory>, log: &Arc<LogShared>) {
-        if directory.is_offline() {
+        // A log that was removed meanwhile has no files here any more, and those of its name may be another's.
+        if directory.is_offline() || log.is_closed() {
             return;
         }
         let cut = self.cut.take();

@@ -10,13 +10,10 @@ use std::time::Duration;
 
 use super::{Catalog, Done, LogDir, LogStatus, names};
 use crate::directory::queue::{Later, QueueFull};
-use crate::directory::{Directory, DirectoryFailure, Fault};
+use crate::directory::{Directory, DirectoryFailure, Fault, RETRY_AFTER};
 use crate::journal::LogKey;
 use crate::log::{PartitionLog, files::ignore_missing};
 use crate::recovery;
-
-/// How soon a removal that met a full disk, or a scan, is tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a log was not removed.
 #[derive(Debug, thiserror::Error)]

@@ -153,6 +153,75 @@ fn a_full_disk_fails_the_group_and_heals() {
     );
 }
 
+/// Epochs that found no room ended their log for good, while the directory that lacked room healed.
+#[test]
+fn a_flush_that_met_a_full_disk_is_done_again() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_many(&mut log, 3);
+    disk.limit_space(Some(0));
+    bench.clock.advance(Duration::from_secs(61));
+    bench.dir.run_pending();
+    assert!(bench.dir.is_disk_full());
+    assert_eq!(log.flushed_end(), offset(0));
+    disk.limit_space(None);
+    bench.clock.advance(Duration::from_secs(1));
+    bench.dir.run_pending();
+    assert_eq!(log.flushed_end(), offset(3));
+    assert!(!bench.events.of(key(0)).contains(&LogEvent::FlushFailed));
+}
+
+/// A truncation that met a full disk was done again after its log had gone, and took the directory with it, or the files
+/// of the next log of that name.
+#[test]
+fn a_truncation_that_met_a_full_disk_ends_with_its_log() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_many(&mut log, 60);
+    bench.settle();
+    // Room for the journal, and for nothing else.
+    let takes = |space| {
+        disk.limit_space(Some(space));
+        log.truncate_to(offset(31), arrival().now).is_ok()
+    };
+    assert!((0..1000).any(takes));
+    bench.dir.run_pending();
+    assert!(bench.dir.is_disk_full());
+    disk.limit_space(None);
+    let done = Box::new(|result: Result<_, _>| result.unwrap());
+    bench.dir.delete(key(0), Some(log), Duration::ZERO, done);
+    bench.dir.run_pending();
+    bench.clock.advance(Duration::from_secs(5));
+    bench.dir.run_pending();
+    assert!(bench.dir.failure().is_none());
+}
+
+/// Cuts of one file came in any order when the log closed, and a longer one made the file longer again: zeros, served as
+/// records after the next start.
+#[test]
+fn a_file_that_was_cut_several_times_ends_at_the_last_cut() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = Arc::new(LogConfig::default());
+    let mut log = bench.create(key(0), &config).unwrap();
+    let mut expected = append_many(&mut log, 60);
+    let range = log.view().read(offset(0), limits(1 << 20)).unwrap();
+    for end in [50, 40, 30] {
+        log.truncate_to(offset(end), arrival().now).unwrap();
+        bench.dir.run_pending();
+    }
+    expected.truncate(30);
+    bench.close(log);
+    drop(range);
+    let log = bench.create(key(0), &config).unwrap();
+    assert_eq!(contents(&log), expected);
+    let name = log.view().size_bytes();
+    let path = Path::new(DATA).join(format!("{TOPIC}-0/{:020}.log", 0));
+    assert_eq!(disk.read(&path).unwrap().len() as u64, name);
+}
+
 #[test]
 fn a_disk_that_is_full_at_start_is_one_clear_line() {
     let disk = SimDisk::new();
