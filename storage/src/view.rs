@@ -97,6 +97,7 @@ pub struct FileRange {
     segment: Arc<Segment>,
     position: u64,
     len: u64,
+    has_more: bool,
 }
 
 impl FileRange {
@@ -105,6 +106,7 @@ impl FileRange {
             segment: Arc::clone(segment),
             position: 0,
             len: 0,
+            has_more: false,
         }
     }
 
@@ -125,6 +127,11 @@ impl FileRange {
     /// Its size in bytes.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether more that the reader may see lies behind it: the limit or the segment came first.
+    pub fn has_more(&self) -> bool {
+        self.has_more
     }
 
     /// Whether there is nothing to send.
@@ -292,8 +299,11 @@ impl LogView {
             let start = self.start_in(segment, offset).map_err(fault)?;
             // Without a start the segment ends below (compaction removed the rest): the next one goes on.
             if let Some(start) = start {
-                let upper_bound = (upper_bound < self.end_of(at)).then_some(upper_bound);
-                return range_from(segment, start, upper_bound, limits).map_err(fault);
+                let here = (upper_bound < self.end_of(at)).then_some(upper_bound);
+                let mut range = range_from(segment, start, here, limits).map_err(fault)?;
+                let next = self.visible(at + 1);
+                range.has_more |= next.is_some_and(|next| next.base() < upper_bound);
+                return Ok(range);
             }
             at += 1;
         }
@@ -458,6 +468,7 @@ fn range_from(
         segment: Arc::clone(visible.segment),
         position: start,
         len,
+        has_more: start + len < end,
     })
 }
 

@@ -259,6 +259,53 @@ fn a_segment_ends_by_size_age_and_offset_range() {
     assert_eq!(log.view().active_base(), offset(13));
 }
 
+/// An index without room for an entry made each empty segment seem full: a follower rolled for ever under its lock, and
+/// with it everything that its broker followed stood still.
+#[test]
+fn a_follower_takes_batches_where_no_index_has_room() {
+    let bench = bench();
+    let segment = SegmentConfig {
+        index_bytes: 16,
+        index_interval_bytes: 1,
+        ..SegmentConfig::default()
+    };
+    let config = Arc::new(LogConfig {
+        segment,
+        ..LogConfig::default()
+    });
+    let mut log = bench.create(key(0), &config).unwrap();
+    for at in 0..5 {
+        let batch = placed_batch(offset(at), epoch(1), &["value"]);
+        log.append_as_follower(&batch, arrival().now).unwrap();
+        bench.dir.run_pending();
+    }
+    assert_eq!(contents(&log).len(), 5);
+}
+
+/// Bytes that are not in the answer are there all the same: whoever wants more than a segment or its own limit holds
+/// would wait for them in vain.
+#[test]
+fn a_range_says_whether_more_lies_behind_it() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_many(&mut log, 60);
+    let view = log.view();
+    let read = |from, limits| view.read(offset(from), limits).unwrap().has_more();
+    assert!(read(0, limits(1 << 20)), "another segment");
+    let last = u32::try_from(view.active_base().get()).unwrap();
+    assert!(!read(last, limits(1 << 20)));
+    assert!(read(last, limits(1)), "the limit came first");
+    let bounded = ReadLimits {
+        upper_bound: view.active_base(),
+        ..limits(1 << 20)
+    };
+    let before = log.view().log_start();
+    assert!(
+        !read(last - 1, bounded),
+        "{before}: the rest is not for this reader"
+    );
+}
+
 #[test]
 fn a_batch_larger_than_a_segment_is_refused_and_a_follower_takes_it() {
     let bench = bench();

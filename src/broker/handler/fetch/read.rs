@@ -27,7 +27,7 @@ pub(super) struct PartitionRead {
 pub(super) struct Reading {
     pub(super) partitions: Vec<PartitionRead>,
     pub(super) bytes: u64,
-    /// Some partition has an answer that is not worth waiting for more.
+    /// Some partition has an answer for which waiting brings nothing better.
     is_urgent: bool,
     /// Some partition's log is not open yet.
     pub(super) is_opening: bool,
@@ -95,6 +95,8 @@ pub(super) fn read(admitted: &Admitted) -> Reading {
     for target in &admitted.targets {
         let found = read_target(target, &admitted.fetch, &mut reading);
         reading.bytes += found.range.as_ref().map_or(0, FileRange::len);
+        // Waiting brings no more of a partition whose answer is as full as it gets.
+        reading.is_urgent |= found.range.as_ref().is_some_and(FileRange::has_more);
         reading.is_urgent |= found.error_code.is_error() && !is_opening(&found)
             || found.diverging_epoch != EpochEndOffset::default();
         reading.partitions.push(found);
