@@ -114,7 +114,13 @@ impl Partition {
                 leader.follower_gone(now, (follower, since), settings, effects);
             }),
             Event::CheckIsr => {
-                self.with_leader(|leader| leader.check_isr(now, settings, effects));
+                self.with_leader(|leader| {
+                    leader.check_isr(now, settings, effects);
+                    // Who has not kept up outside the set holds up commits no longer, and who waits for them for too
+                    // long is told so although nobody else moves the clock.
+                    leader.advance(now, settings, effects);
+                    leader.expire(now, effects);
+                });
             }
             Event::IsrAnswered {
                 partition_epoch,

@@ -800,6 +800,21 @@ fn a_follower_that_is_not_let_in_holds_up_nobody() {
 }
 
 /// Another leader reigned in between, and nobody told of it: the follower may have truncated since.
+/// Nobody else moves the clock of a partition that is idle: whoever had given up
+/// waiting was remembered until something else happened.
+#[test]
+fn a_look_at_the_set_ends_what_is_over() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.produce(Acks::Leader, 10);
+    world.lead(leadership(1, 2, &[3]));
+    let late = world.produce(Acks::All, 10);
+    world.now = 20;
+    world.handle(Event::CheckIsr);
+    let timed_out = Outcome::Refused(Refusal::TimedOut);
+    assert_eq!(world.answers[&late], Some(timed_out));
+}
+
 #[test]
 fn what_a_follower_had_counts_only_for_the_very_next_reign() {
     for (next, committed) in [(2, 10), (3, 0)] {
