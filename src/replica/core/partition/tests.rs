@@ -799,9 +799,8 @@ fn a_follower_that_is_not_let_in_holds_up_nobody() {
     assert_eq!(world.answers[&ticket], Some(Outcome::Done));
 }
 
-/// Another leader reigned in between, and nobody told of it: the follower may have truncated since.
-/// Nobody else moves the clock of a partition that is idle: whoever had given up
-/// waiting was remembered until something else happened.
+/// Nobody else moves the clock of a partition that is idle: whoever had given up waiting was remembered until something
+/// else happened.
 #[test]
 fn a_look_at_the_set_ends_what_is_over() {
     let mut world = World::new(settings(1, false));
@@ -815,6 +814,7 @@ fn a_look_at_the_set_ends_what_is_over() {
     assert_eq!(world.answers[&late], Some(timed_out));
 }
 
+/// Another leader reigned in between, and nobody told of it: the follower may have truncated since.
 #[test]
 fn what_a_follower_had_counts_only_for_the_very_next_reign() {
     for (next, committed) in [(2, 10), (3, 0)] {
