@@ -163,9 +163,21 @@ impl Driver {
                 // The node ends without a word.
                 None => Called::Event(Event::Stop { patience: Duration::ZERO }),
             },
-            () = self.broker.replicas.directory_lost() => Called::Event(Event::Urgent),
+            () = self.broker.replicas.directory_lost() => self.directory_lost(),
             () = due => Called::Event(Event::Tick),
         }
+    }
+
+    /// The controller hears of it at once. A broker that has nothing left to serve from ends: it would be given
+    /// leaderships that it can't take up.
+    fn directory_lost(&self) -> Called {
+        let mut directories = self.broker.replicas.directories().iter();
+        if directories.all(|dir| dir.failure().is_some()) {
+            return Called::Fatal(
+                "every data directory has failed; the reasons are above".to_owned(),
+            );
+        }
+        Called::Event(Event::Urgent)
     }
 
     fn registered(&mut self, epoch: BrokerEpoch) {
