@@ -2,7 +2,12 @@
 //!
 //! Identities are checked before openraft sees a call (architecture decision 7): a call for another
 //! cluster, node or directory, or from a member whose directory is not the one that the membership
-//! names, has no effect. So a wiped disk can't vote, acknowledge or lead.
+//! names, has no effect. So a wiped disk can't vote, acknowledge or lead. What openraft takes on trust
+//! is checked too: the peer may be broken, or be somebody else.
+
+mod append;
+#[cfg(test)]
+mod tests;
 
 use openraft::SnapshotMeta;
 use openraft::error::{InstallSnapshotError, RaftError};
@@ -66,6 +71,9 @@ impl Inner {
                 entries,
                 committed,
             } => {
+                if !append::is_well_formed(&vote, previous, &entries) {
+                    return Err(Refusal::Malformed);
+                }
                 let size = entries.iter().map(entry_size).sum();
                 if !entries.is_empty() && !self.log.has_room(size) {
                     self.log.nudge();
