@@ -6,11 +6,12 @@
 //! is checked too: the peer may be broken, or be somebody else.
 
 mod append;
+mod pieces;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use openraft::SnapshotMeta;
-use openraft::error::{InstallSnapshotError, RaftError};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, VoteRequest,
 };
@@ -19,6 +20,8 @@ use crate::engine::Types;
 use crate::node::{Inner, Raft};
 use crate::rpc::{self, Address, Answer, AppendAnswer, Call, Identity, Refusal, Response};
 use crate::types::{DirectoryId, NodeId};
+
+pub(crate) use pieces::Pieces;
 
 impl Raft {
     /// Answers a peer's call. Bytes that are no call get an answer too: a refusal.
@@ -115,18 +118,7 @@ impl Inner {
                     data,
                     done: is_last,
                 };
-                match self.engine.install_snapshot(rpc).await {
-                    Ok(answer) => Ok(Answer::Snapshot {
-                        vote: (&answer.vote).into(),
-                    }),
-                    Err(RaftError::APIError(InstallSnapshotError::SnapshotMismatch(error))) => {
-                        Ok(Answer::SnapshotMismatch {
-                            expected: (error.expect.id, error.expect.offset),
-                            found: (error.got.id, error.got.offset),
-                        })
-                    }
-                    Err(RaftError::Fatal(_)) => Err(Refusal::Stopped),
-                }
+                self.take_piece(rpc).await
             }
         }
     }

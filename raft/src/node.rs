@@ -19,6 +19,7 @@ use crate::error::{
     BarrierError, Fatal, InitializeError, MembershipError, ProposeError, StartError,
 };
 use crate::fs::Fs;
+use crate::handler::Pieces;
 use crate::log::LogStore;
 use crate::machine::Machine;
 use crate::network::{Contacts, Network};
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) config: RaftConfig,
     pub(crate) engine: Engine,
     pub(crate) log: LogStore,
+    /// Of the snapshot that a leader is sending.
+    pub(crate) pieces: tokio::sync::Mutex<Pieces>,
     snapshots: Snapshots,
     contacts: Arc<Contacts>,
     progress: Progress,
@@ -128,6 +131,7 @@ impl Raft {
             config,
             engine,
             log,
+            pieces: tokio::sync::Mutex::default(),
             snapshots,
             contacts,
             progress,

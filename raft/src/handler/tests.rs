@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::archive::{EntryRecord, LogIdRecord, PayloadRecord, VoteRecord};
+use crate::archive::{
+    EntryRecord, LogIdRecord, MemberRecord, MembershipRecord, PayloadRecord, SnapshotRecord,
+    VoteRecord,
+};
 use crate::config::RaftConfig;
 use crate::fs::memory::Memory;
 use crate::ports::{CallClass, CallFuture, StateMachine, Transport, TransportError};
@@ -93,4 +96,49 @@ async fn an_append_with_a_hole_or_a_falling_term_is_refused_and_changes_nothing(
     let answer = append(&raft, &[(1, 0), (5, 1)]).await;
     assert_eq!(answer, Answer::Append(AppendAnswer::Success));
     assert_eq!(raft.metrics().log_end, LogIndex(2));
+}
+
+async fn piece(raft: &Raft, offset: u64, is_last: bool) -> Answer {
+    let meta = SnapshotRecord {
+        last: Some(LogIdRecord { term: 4, index: 9 }),
+        membership_at: None,
+        membership: MembershipRecord {
+            voters: vec![vec![2]],
+            members: vec![MemberRecord {
+                node: 2,
+                directory: [2; 16],
+                address: String::new(),
+            }],
+        },
+        id: "4-9".to_owned(),
+    };
+    let data = vec![1; 10];
+    let snapshot = Call::Snapshot {
+        vote: LEADER,
+        meta,
+        offset,
+        data,
+        is_last,
+    };
+    call(raft, snapshot).await
+}
+
+/// W1: openraft seeks to the offset of a piece in a vector, which grew up to there.
+#[tokio::test]
+async fn a_piece_of_a_snapshot_beyond_what_was_received_is_refused() {
+    let raft = start().await;
+    let mismatch = |received, offset| Answer::SnapshotMismatch {
+        expected: ("4-9".to_owned(), received),
+        found: ("4-9".to_owned(), offset),
+    };
+    // Nothing is taken from a leader of an earlier term, so the node must know this one.
+    append(&raft, &[]).await;
+    let taken = Answer::Snapshot { vote: LEADER };
+    assert_eq!(piece(&raft, 0, false).await, taken);
+    assert_eq!(piece(&raft, 1 << 40, false).await, mismatch(10, 1 << 40));
+    assert_eq!(piece(&raft, 11, true).await, mismatch(10, 11));
+    assert_eq!(piece(&raft, 10, true).await, taken);
+    assert_eq!(*raft.applied().borrow(), Some(LogIndex(9)));
+    // The transfer is over.
+    assert_eq!(piece(&raft, 20, false).await, mismatch(0, 20));
 }
