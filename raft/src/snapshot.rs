@@ -4,10 +4,12 @@
 //! something durable, and the node refuses to start.
 
 mod format;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -31,14 +33,16 @@ struct Inner {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     io: IoMode,
-    /// Held while a file is written: one writer at a time.
-    newest: Mutex<Newest>,
+    /// Held while a file is written: one writer at a time. Never taken on the runtime, where the
+    /// heartbeats would stop for as long as the disk takes.
+    writing: Mutex<Writing>,
+    /// Held for a moment only.
+    current: Mutex<Option<Current>>,
     coverage: watch::Sender<Coverage>,
 }
 
 #[derive(Debug, Default)]
-struct Newest {
-    current: Option<Current>,
+struct Writing {
     /// Nothing is written any more: the directory may belong to the next start.
     is_closed: bool,
 }
@@ -73,17 +77,18 @@ impl Snapshots {
             fs,
             dir,
             io,
-            newest: Mutex::default(),
+            writing: Mutex::default(),
+            current: Mutex::default(),
             coverage,
         };
         let current = inner.load()?;
         inner.cover(current.as_ref());
-        inner.lock().current = current;
+        *inner.current() = current;
         Ok(Self(Arc::new(inner)))
     }
 
     pub(crate) fn current(&self) -> Option<Current> {
-        self.0.lock().current.clone()
+        self.0.current().clone()
     }
 
     /// Changes when a snapshot has become durable, or could not.
@@ -95,7 +100,7 @@ impl Snapshots {
     pub(crate) async fn close(&self) {
         let inner = Arc::clone(&self.0);
         // The lock may be held for as long as a file takes.
-        let closed = tokio::task::spawn_blocking(move || inner.lock().is_closed = true);
+        let closed = tokio::task::spawn_blocking(move || inner.writing().is_closed = true);
         drop(closed.await);
     }
 
@@ -124,8 +129,12 @@ impl Snapshots {
 }
 
 impl Inner {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Newest> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self) -> Result<Option<Current>, StartError> {
@@ -187,12 +196,12 @@ impl Inner {
     }
 
     fn save(&self, meta: SnapshotMeta, state: &[u8]) -> io::Result<()> {
-        let mut newest = self.lock();
-        if newest.is_closed {
+        let writing = self.writing();
+        if writing.is_closed {
             return Err(io::Error::other("the node has stopped"));
         }
-        if newest
-            .current
+        if self
+            .current()
             .as_ref()
             .is_some_and(|old| old.meta.last_log_id > meta.last_log_id)
         {
@@ -218,11 +227,11 @@ impl Inner {
         };
         self.cover(Some(&new));
         let path = new.path.clone();
-        if let Some(old) = newest.current.replace(new)
-            && old.path != path
-        {
+        let old = self.current().replace(new);
+        if let Some(old) = old.filter(|old| old.path != path) {
             self.fs.remove(&old.path)?;
         }
+        drop(writing);
         Ok(())
     }
 

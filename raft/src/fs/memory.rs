@@ -9,10 +9,19 @@ use super::{File, Fs, Mapping};
 
 /// Files in memory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory(Arc<Mutex<BTreeMap<PathBuf, Content>>>);
+pub(crate) struct Memory {
+    files: Arc<Mutex<BTreeMap<PathBuf, Content>>>,
+    /// Taken by each sync: who holds it has a slow disk.
+    pub(crate) syncing: Arc<Mutex<()>>,
+    /// Taken by each create.
+    pub(crate) creating: Arc<Mutex<()>>,
+}
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Content(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Content {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    syncing: Arc<Mutex<()>>,
+}
 
 impl Fs for Memory {
     fn create_dir(&self, _: &Path) -> io::Result<()> {
@@ -20,34 +29,41 @@ impl Fs for Memory {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = Content::default();
-        self.0.lock().unwrap().insert(path.to_owned(), file.clone());
+        drop(self.creating.lock().unwrap());
+        let file = Content {
+            syncing: Arc::clone(&self.syncing),
+            ..Content::default()
+        };
+        self.files
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), file.clone());
         Ok(Arc::new(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let files = self.0.lock().unwrap();
+        let files = self.files.lock().unwrap();
         Ok(Arc::new(
             files.get(path).ok_or(io::ErrorKind::NotFound)?.clone(),
         ))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut files = self.0.lock().unwrap();
+        let mut files = self.files.lock().unwrap();
         let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
         files.insert(to.to_owned(), file);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.0.lock().unwrap().remove(path);
+        let removed = self.files.lock().unwrap().remove(path);
         removed
             .map(|_| ())
             .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let files = self.0.lock().unwrap();
+        let files = self.files.lock().unwrap();
         let names = files
             .keys()
             .filter_map(|path| path.strip_prefix(dir).ok()?.to_str());
@@ -61,17 +77,17 @@ impl Fs for Memory {
 
 impl File for Content {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().len() as u64)
+        Ok(self.bytes.lock().unwrap().len() as u64)
     }
 
     fn read_at(&self, position: u64, buf: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(position).unwrap();
-        buf.copy_from_slice(&self.0.lock().unwrap()[start..start + buf.len()]);
+        buf.copy_from_slice(&self.bytes.lock().unwrap()[start..start + buf.len()]);
         Ok(())
     }
 
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut content = self.0.lock().unwrap();
+        let mut content = self.bytes.lock().unwrap();
         let start = usize::try_from(position).unwrap();
         let end = content.len().max(start + bytes.len());
         content.resize(end, 0);
@@ -80,10 +96,11 @@ impl File for Content {
     }
 
     fn sync(&self) -> io::Result<()> {
+        drop(self.syncing.lock().unwrap());
         Ok(())
     }
 
     fn map(&self) -> io::Result<Mapping> {
-        Ok(Mapping::Copy(self.0.lock().unwrap().clone()))
+        Ok(Mapping::Copy(self.bytes.lock().unwrap().clone()))
     }
 }
