@@ -178,6 +178,40 @@ fn a_missing_segment_in_the_middle_is_refused() {
     });
 }
 
+/// Where the last segment holds one group only, none of its frames says that anything was durable. It
+/// passed for the torn tail of the segment before, and was zeroed.
+#[test]
+fn frames_missing_from_the_end_of_a_full_segment_are_damage() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, _) = begin(&disk, config()).await;
+        for _ in 0..80 {
+            raft.propose(vec![b'x'; 900]).await.unwrap();
+        }
+        raft.shutdown().await;
+        disk.kill();
+        let second = Path::new("/q/log/00000000000000000002.log");
+        let mut content = disk.read(second).unwrap();
+        let later = inspect::segment(&content)
+            .map(Result::unwrap)
+            .find(|frame| frame.durable > 0)
+            .unwrap();
+        let end_of_group = usize::try_from(later.position).unwrap();
+        content[end_of_group..].fill(0);
+        disk.plant(second, content.clone());
+        let (raft, _) = open(&disk.fork()).await.unwrap();
+        raft.shutdown().await;
+
+        let mut first = segment(&disk);
+        let last = inspect::segment(&first).last().unwrap().unwrap();
+        let last = usize::try_from(last.position).unwrap();
+        first[last..].fill(0);
+        disk.plant(Path::new(FIRST_SEGMENT), first);
+        assert!(matches!(open(&disk).await, Err(StartError::Corrupt { .. })));
+        assert_eq!(disk.read(second).unwrap(), content);
+    });
+}
+
 #[test]
 fn a_newer_format_is_refused_and_left_alone() {
     runtime().block_on(async {

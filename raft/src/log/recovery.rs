@@ -308,8 +308,11 @@ impl<'a> SegmentReplay<'a> {
         Ok(frame)
     }
 
-    /// Whether a later frame shows that the place where the frames end was durable.
+    /// Whether a frame shows that the place where the frames end was durable.
     fn was_durable(&self, link: Link) -> bool {
+        if self.skips_frames(link) {
+            return true;
+        }
         let positions = (self.position..self.content.len())
             .step_by(ALIGNMENT)
             .skip(1);
@@ -321,6 +324,14 @@ impl<'a> SegmentReplay<'a> {
                 let durable = usize::try_from(later.durable).unwrap_or(usize::MAX);
                 later.sequence > link.sequence && durable > self.position
             })
+    }
+
+    /// Whether the segment begins with a later frame than the one that must follow. It was begun when
+    /// the one before it was synced to its end, so frames there are missing that were durable. Its own
+    /// frames may all say that nothing of it was durable: they were the first group.
+    fn skips_frames(&self, link: Link) -> bool {
+        let first = frame::decode(self.content, self.position);
+        self.position == 0 && first.is_ok_and(|first| first.sequence > link.sequence)
     }
 
     fn corrupt(&self, reason: &'static str) -> StartError {
