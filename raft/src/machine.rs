@@ -59,6 +59,11 @@ impl Machine {
         self.applied.subscribe()
     }
 
+    /// How far the state goes; at the start, how far the snapshot does.
+    pub(crate) fn last_applied(&self) -> Option<LogId> {
+        self.last_applied
+    }
+
     fn with_user<R>(&self, f: impl FnOnce(&mut dyn StateMachine) -> R) -> R {
         f(&mut **self.user.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -30,6 +30,9 @@ use crate::snapshot::Snapshots;
 use crate::types::{Leadership, LogIndex, Member, NodeId, Term};
 use crate::{Applied, Metrics};
 
+#[cfg(test)]
+mod tests;
+
 /// Where the log lies in the node's directory.
 const LOG: &str = "log";
 /// Entries that one append carries at most; [`LogStore`] limits their bytes.
@@ -108,6 +111,14 @@ impl Raft {
         let machine = Machine::open(Box::new(machine), snapshots.clone())?;
         let applied = machine.applied();
         let log = LogStore::open(&fs, dir.join(LOG), &config, Some(coverage))?;
+        if let Some(snapshot) = machine.last_applied() {
+            let replaced = log.replace_if_older(snapshot).await;
+            replaced.map_err(|source| StartError::Io {
+                action: "drop what a snapshot replaces from",
+                path: dir.join(LOG),
+                source,
+            })?;
+        }
         let contacts = Arc::new(Contacts::default());
         let network = Network {
             transport,

@@ -215,6 +215,31 @@ impl LogStore {
         self.submit_and_wait(Vec::new()).await
     }
 
+    /// Has a snapshot up to `snapshot` take the place of a log whose last entry sorts before it.
+    ///
+    /// The power went between a received snapshot and the removal of what it replaces. openraft
+    /// would clean up too, but it has taken the membership from the log by then: from entries behind
+    /// the snapshot's index that conflict with it, and that no majority ever had.
+    pub(crate) async fn replace_if_older(&self, snapshot: LogId) -> io::Result<()> {
+        let truncated = self.shared.with_state(|state| {
+            let last = state.entries.last().map(LogId::from);
+            if last >= Some(snapshot) {
+                return None;
+            }
+            let front = state.entries.purged().map_or(0, |purged| purged.index + 1);
+            let truncated = state.truncate(front);
+            state.entries.purge(snapshot.into());
+            Some((truncated, last))
+        });
+        let Some((truncated, last)) = truncated else {
+            return Ok(());
+        };
+        tracing::info!(?last, %snapshot, "the log is older than the snapshot and goes");
+        // One group: a power cut that tears it leaves what the next start replaces again.
+        let ops = vec![truncated, Op::Purge(snapshot.into())];
+        self.submit_and_wait(ops).await
+    }
+
     pub(crate) fn last(&self) -> Option<u64> {
         self.shared
             .with_state(|state| state.entries.last())
