@@ -78,8 +78,7 @@ impl Inner {
                     return Err(Refusal::Malformed);
                 }
                 let size = entries.iter().map(entry_size).sum();
-                if !entries.is_empty() && !self.log.has_room(size) {
-                    self.log.nudge();
+                if !entries.is_empty() && !self.log.has_room(size).await {
                     return Err(Refusal::DiskFull);
                 }
                 let rpc = AppendEntriesRequest::<Types> {

@@ -11,12 +11,15 @@
 mod entries;
 pub(crate) mod frame;
 mod recovery;
+mod room;
 mod segment;
 mod store;
 mod writer;
 
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod suite_tests;
 

@@ -213,10 +213,9 @@ impl Raft {
         if leader != Some(inner.config.node) {
             return Err(ProposeError::NotLeader { leader });
         }
-        if inner.log.is_full() {
-            inner.log.nudge();
+        let Some(_claim) = inner.log.claim(command.len()).await else {
             return Err(ProposeError::DiskFull);
-        }
+        };
         let taken = Arc::new(AtomicBool::new(false));
         let command = Command::proposed(command, Arc::clone(&taken));
         let written = tokio::select! {

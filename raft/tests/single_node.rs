@@ -15,7 +15,7 @@ use std::time::Duration;
 use common::{CLUSTER, DIRECTORY, NODE, begin, config, lead, members, open, runtime, try_start};
 use ottla_jepsen::disk::SimDisk;
 use ottla_raft::fs::StdFs;
-use ottla_raft::{InitializeError, ProposeError, RaftConfig, StartError};
+use ottla_raft::{InitializeError, IoMode, ProposeError, RaftConfig, StartError};
 use tokio::time::Instant;
 
 /// On real files with the log's own thread, as in production.
@@ -144,6 +144,40 @@ fn a_full_disk_refuses_commands_and_heals() {
         assert_eq!(journal.commands().len(), taken + 1);
         assert!(!raft.metrics().is_disk_full);
     });
+}
+
+/// Decision 18 from the first moment: there is no spare and no space for one.
+#[tokio::test]
+async fn a_start_on_a_full_disk_refuses_commands_and_heals() {
+    let disk = SimDisk::new();
+    let mut config = config();
+    config.io = IoMode::Thread;
+    let (raft, _) = begin(&disk, config.clone()).await;
+    raft.shutdown().await;
+    drop(raft);
+    disk.kill();
+    let spare = PathBuf::from("/q/log/spare.log");
+    if disk.read(&spare).is_some() {
+        disk.mount().remove(&spare).unwrap();
+    }
+    disk.limit_space(Some(0));
+    let start = || try_start(Arc::new(disk.mount()), PathBuf::from("/q"), config.clone());
+    let (raft, _) = start().await.unwrap();
+    lead(&raft).await;
+    let refused = loop {
+        match raft.propose(vec![b'x'; 1000]).await {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, ProposeError::DiskFull), "{refused}");
+    raft.barrier().await.unwrap();
+    disk.limit_space(None);
+    while let Err(error) = raft.propose(b"healed".to_vec()).await {
+        assert!(matches!(error, ProposeError::DiskFull), "{error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    raft.shutdown().await;
 }
 
 /// A failed sync is final: nothing is acknowledged after it, and the process is told to end.

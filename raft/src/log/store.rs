@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::entries::{Entries, Gap, Standing};
 use super::recovery;
+use super::room::{Claim, Next, Room};
 use super::segment;
 use super::writer::{Done, Job, Op, Writer};
 use crate::archive::{self, EntryRecord, LogIdRecord, VoteRecord};
@@ -41,14 +42,13 @@ pub(crate) struct LogStore {
     is_flush_due: Arc<AtomicBool>,
     /// Set when entries may only go once a snapshot covers them.
     coverage: Option<watch::Receiver<Coverage>>,
+    /// Held by the command that looks for room.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// No spare segment could be made.
-    pub(super) is_full: AtomicBool,
-    /// Bytes left in the active segment.
-    pub(super) room: AtomicU32,
+    pub(super) room: Room,
     failure: watch::Sender<Option<Fatal>>,
 }
 
@@ -119,6 +119,24 @@ impl Shared {
         }
     }
 
+    /// Notes whether the next segment could be made.
+    pub(super) fn note_next(&self, made: &io::Result<()>) {
+        match made {
+            Ok(()) => {
+                if self.room.set_next(Next::Ready) == Next::Full {
+                    tracing::info!("the quorum log has space again");
+                }
+            }
+            // Not an error yet: the active segment still has room. New commands are refused.
+            Err(error) if is_full(error) => {
+                if self.room.set_next(Next::Full) != Next::Full {
+                    tracing::warn!("no space for the quorum log: new commands are refused");
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
     pub(super) fn fail(&self, error: &io::Error) {
         self.failure.send_if_modified(|failure| {
             let is_first = failure.is_none();
@@ -153,15 +171,16 @@ impl LogStore {
         recovered.vote = recovered
             .vote
             .map(|vote| without_leadership(vote, config.node));
+        let active = &recovered.active;
+        let left = active.size.saturating_sub(active.position);
+        let next = if recovered.has_spare {
+            Next::Ready
+        } else {
+            Next::Unknown
+        };
         let shared = Arc::new(Shared {
             state: Mutex::default(),
-            is_full: AtomicBool::new(false),
-            room: AtomicU32::new(
-                recovered
-                    .active
-                    .size
-                    .saturating_sub(recovered.active.position),
-            ),
+            room: Room::new(left, next),
             failure: watch::Sender::new(None),
         });
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
@@ -180,24 +199,48 @@ impl LogStore {
             queue,
             is_flush_due: Arc::default(),
             coverage,
+            turn: Arc::default(),
         })
     }
 
     /// No space for more commands.
     pub(crate) fn is_full(&self) -> bool {
-        self.shared.is_full.load(Ordering::Relaxed)
+        self.shared.room.is_full()
     }
 
-    /// Whether entries of `size` bytes can be taken without asking the disk for space.
-    pub(crate) fn has_room(&self, size: usize) -> bool {
-        // Votes and the entries of elections must find room after them.
-        let reserve = 64 << 10;
-        let room = usize::try_from(self.shared.room.load(Ordering::Relaxed)).unwrap_or(0);
-        !self.is_full() || size.saturating_add(reserve) <= room
+    /// Whether entries of `size` bytes can be taken without asking the disk for space. Waits for the
+    /// disk if it is about to say; looks for space again if it has none.
+    pub(crate) async fn has_room(&self, size: usize) -> bool {
+        let room = &self.shared.room;
+        if !room.has(size) {
+            let mut failure = self.failure();
+            tokio::select! {
+                () = room.known() => {}
+                // What is handed in next will say so.
+                _ = failure.wait_for(Option::is_some) => return true,
+            }
+        }
+        let has_room = room.has(size);
+        if !has_room {
+            self.nudge();
+        }
+        has_room
+    }
+
+    /// Claims room for a command, for as long as it is under way. `None` if the disk is full.
+    pub(crate) async fn claim(&self, size: usize) -> Option<Claim> {
+        // Who waits here for the disk is not overtaken.
+        let _turn = self.turn.lock().await;
+        if self.is_full() {
+            self.nudge();
+            return None;
+        }
+        let claim = Claim::new(Arc::clone(&self.shared), size);
+        self.has_room(0).await.then_some(claim)
     }
 
     /// Has the writer look for space again.
-    pub(crate) fn nudge(&self) {
+    fn nudge(&self) {
         // A full queue has the writer at work already.
         let _ = self.queue.try_send(Job {
             ops: Vec::new(),
@@ -330,6 +373,13 @@ impl LogStore {
         });
         entries.collect()
     }
+}
+
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// A leader that restarts is a follower: it has forgotten how far it had committed, so a barrier in

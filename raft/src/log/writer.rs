@@ -8,7 +8,6 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -16,8 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::frame::{self, Kind, Link, SegmentRecord};
 use super::recovery::Recovered;
+use super::room::Next;
 use super::segment;
-use super::store::Shared;
+use super::store::{Shared, is_full};
 use crate::archive::{self, LogIdRecord, VoteRecord};
 use crate::config::IoMode;
 use crate::engine::{self, LogFlushed};
@@ -293,10 +293,8 @@ impl Writer {
         self.active.file.sync()?;
         self.active.position = u32::try_from(self.end()).map_err(|_| too_large())?;
         self.buffer.clear();
-        self.shared.room.store(
-            self.active.size.saturating_sub(self.active.position),
-            Ordering::Relaxed,
-        );
+        let left = self.active.size.saturating_sub(self.active.position);
+        self.shared.room.set_left(left);
         Ok(())
     }
 
@@ -312,6 +310,7 @@ impl Writer {
         let file = if matches!(self.spare, Spare::Ready) && fits {
             let path = self.dir.join(&name);
             self.spare = Spare::Missing;
+            self.shared.room.set_next(Next::Unknown);
             self.fs.rename(&self.dir.join(segment::SPARE), &path)?;
             self.fs.sync_dir(&self.dir)?;
             self.fs.open(&path)?
@@ -376,8 +375,13 @@ impl Writer {
             return Ok(());
         }
         let (fs, dir, size) = (Arc::clone(&self.fs), self.dir.clone(), self.segment_size);
-        let create =
-            move || segment::create_blank(&*fs, &dir, segment::SPARE, size).map(|_file| ());
+        let shared = Arc::clone(&self.shared);
+        let create = move || {
+            let made = segment::create_blank(&*fs, &dir, segment::SPARE, size).map(|_file| ());
+            // Here and now: the writer looks at it with its next group only, which may wait for it.
+            shared.note_next(&made);
+            made
+        };
         if self.mode == IoMode::Thread {
             let builder = std::thread::Builder::new().name("ottla-raft-spare".to_owned());
             self.spare = Spare::Pending(builder.spawn(create)?);
@@ -404,27 +408,12 @@ impl Writer {
     fn note_spare(&mut self, created: io::Result<()>) -> io::Result<()> {
         match created {
             Ok(()) => self.spare = Spare::Ready,
-            // Not an error yet: the active segment still has room. New commands are refused.
-            Err(error) if is_full(&error) => {
-                if !self.shared.is_full.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("no space for the quorum log: new commands are refused");
-                }
-                return Ok(());
-            }
+            // It stays missing, and is tried for again.
+            Err(error) if is_full(&error) => {}
             Err(error) => return Err(error),
-        }
-        if self.shared.is_full.swap(false, Ordering::Relaxed) {
-            tracing::info!("the quorum log has space again");
         }
         Ok(())
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 fn too_large() -> io::Error {
