@@ -92,6 +92,14 @@ impl AsRef<[u8]> for Mapping {
     }
 }
 
+/// Whether there was no space: a state that passes, unlike other errors.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// The file system of the machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdFs;

@@ -34,7 +34,7 @@ pub struct Metrics {
     pub observers: BTreeMap<NodeId, Member>,
     /// On the leader, how far each member is, itself included. Empty elsewhere.
     pub replicas: BTreeMap<NodeId, Replica>,
-    /// The log has no space for more commands.
+    /// The log has no space for more commands, or a snapshot waits for some.
     pub is_disk_full: bool,
 }
 

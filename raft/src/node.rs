@@ -320,7 +320,7 @@ impl Raft {
             voter_sets,
             observers,
             replicas: inner.progress.replicas(&engine, &inner.contacts),
-            is_disk_full: inner.log.is_full(),
+            is_disk_full: inner.is_disk_full(),
         }
     }
 
@@ -447,6 +447,7 @@ impl Raft {
     /// Stops the node and makes what it knows durable. Later calls answer `Stopped`, and the directory is not
     /// touched any more.
     pub async fn shutdown(&self) {
+        self.inner.snapshots.stop_waiting();
         if let Err(error) = self.inner.engine.shutdown().await {
             tracing::warn!(%error, "the consensus engine did not stop cleanly");
         }
@@ -457,6 +458,11 @@ impl Raft {
 }
 
 impl Inner {
+    /// The log or a snapshot waits for space.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.log.is_full() || self.snapshots.is_full()
+    }
+
     fn check_running(&self) -> Result<(), Fatal> {
         match &*self.fatal.borrow() {
             Some(fatal) => Err(fatal.clone()),

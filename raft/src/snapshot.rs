@@ -2,6 +2,9 @@
 //!
 //! A file under its final name is complete and never changes. Damage in one is therefore damage to
 //! something durable, and the node refuses to start.
+//!
+//! A full disk is a state, and openraft ends the node for an error: who saves waits until there is
+//! space.
 
 mod format;
 #[cfg(test)]
@@ -9,7 +12,9 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -17,10 +22,12 @@ use crate::archive::SnapshotRecord;
 use crate::config::IoMode;
 use crate::engine::{self, SnapshotMeta};
 use crate::error::StartError;
-use crate::fs::{Fs, Mapping};
+use crate::fs::{self, Fs, Mapping};
 
 const SUFFIX: &str = ".snapshot";
 const UNFINISHED: &str = "snapshot.unfinished";
+/// Between two looks for space on a full disk.
+const SPACE_DELAY: Duration = Duration::from_secs(1);
 
 pub(crate) use format::{DecodeError, decode, encode};
 
@@ -39,6 +46,10 @@ struct Inner {
     /// Held for a moment only.
     current: Mutex<Option<Current>>,
     coverage: watch::Sender<Coverage>,
+    /// A snapshot waits for space.
+    is_full: AtomicBool,
+    /// Nobody waits for space any more.
+    is_closing: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +91,8 @@ impl Snapshots {
             writing: Mutex::default(),
             current: Mutex::default(),
             coverage,
+            is_full: AtomicBool::new(false),
+            is_closing: watch::Sender::new(false),
         };
         let current = inner.load()?;
         inner.cover(current.as_ref());
@@ -104,27 +117,58 @@ impl Snapshots {
         drop(closed.await);
     }
 
-    /// Makes a snapshot durable. An older one than the current is dropped.
+    /// Whether a snapshot waits for space.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.is_full.load(Ordering::Relaxed)
+    }
+
+    /// From here on a full disk is an error: the node stops.
+    pub(crate) fn stop_waiting(&self) {
+        self.0.is_closing.send_replace(true);
+    }
+
+    /// Makes a snapshot durable. An older one than the current is dropped. On a full disk it tries
+    /// again until there is space.
     pub(crate) async fn save(&self, meta: SnapshotMeta, state: Vec<u8>) -> io::Result<()> {
+        let state = Arc::new(state);
+        let mut is_closing = self.0.is_closing.subscribe();
+        loop {
+            let saved = self.try_save(meta.clone(), Arc::clone(&state)).await;
+            match &saved {
+                Err(error) if fs::is_full(error) && !*is_closing.borrow_and_update() => {
+                    if !self.0.is_full.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("no space for a snapshot: it waits for some");
+                    }
+                }
+                _ => {
+                    self.0.is_full.store(false, Ordering::Relaxed);
+                    if saved.is_err() {
+                        self.0
+                            .coverage
+                            .send_modify(|coverage| coverage.has_failed = true);
+                    }
+                    return saved;
+                }
+            }
+            // Either way it is tried once more.
+            drop(tokio::time::timeout(SPACE_DELAY, is_closing.changed()).await);
+        }
+    }
+
+    async fn try_save(&self, meta: SnapshotMeta, state: Arc<Vec<u8>>) -> io::Result<()> {
         let inner = Arc::clone(&self.0);
-        let saved = match self.0.io {
+        match self.0.io {
             IoMode::Thread => {
                 let saved = tokio::task::spawn_blocking(move || inner.save(meta, &state)).await;
                 saved.map_err(io::Error::other).flatten()
             }
             IoMode::Task { delay_max } => {
                 let delay_max = u64::try_from(delay_max.as_micros()).unwrap_or(u64::MAX);
-                let delay = std::time::Duration::from_micros(engine::random_up_to(delay_max));
+                let delay = Duration::from_micros(engine::random_up_to(delay_max));
                 tokio::time::sleep(delay).await;
                 inner.save(meta, &state)
             }
-        };
-        if saved.is_err() {
-            self.0
-                .coverage
-                .send_modify(|coverage| coverage.has_failed = true);
         }
-        saved
     }
 }
 
@@ -210,13 +254,12 @@ impl Inner {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         let path = self.dir.join(format!("{index:020}{SUFFIX}"));
         let unfinished = self.dir.join(UNFINISHED);
-        match self.fs.remove(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        let content = encode(&SnapshotRecord::from(&meta), state);
+        if let Err(error) = self.write(&unfinished, &content) {
+            // A full disk gets its space back; whatever else went wrong, the next writer cleans up.
+            let _ = self.fs.remove(&unfinished);
+            return Err(error);
         }
-        let file = self.fs.create(&unfinished)?;
-        file.write_at(0, &encode(&SnapshotRecord::from(&meta), state))?;
-        file.sync()?;
         self.fs.rename(&unfinished, &path)?;
         self.fs.sync_dir(&self.dir)?;
         let content = Arc::new(self.map(&path)?);
@@ -233,6 +276,16 @@ impl Inner {
         }
         drop(writing);
         Ok(())
+    }
+
+    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        match self.fs.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.fs.create(path)?;
+        file.write_at(0, content)?;
+        file.sync()
     }
 
     fn cover(&self, current: Option<&Current>) {

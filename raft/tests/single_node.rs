@@ -146,6 +146,37 @@ fn a_full_disk_refuses_commands_and_heals() {
     });
 }
 
+/// Decision 18: openraft ends the node for a snapshot that could not be written.
+#[test]
+fn a_snapshot_waits_for_space_and_the_node_lives_on() {
+    runtime().block_on(async {
+        let disk = SimDisk::new();
+        let (raft, journal) = begin(&disk, config()).await;
+        raft.propose(b"before".to_vec()).await.unwrap();
+        disk.limit_space(Some(10));
+        raft.trigger_snapshot().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(raft.metrics().is_disk_full);
+        assert_eq!(raft.metrics().snapshot, None);
+        let unfinished = PathBuf::from("/q/snapshots/snapshot.unfinished");
+        assert_eq!(disk.read(&unfinished), None);
+        // The log has space that it wrote in advance.
+        raft.propose(b"meanwhile".to_vec()).await.unwrap();
+        raft.barrier().await.unwrap();
+        disk.limit_space(None);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(raft.metrics().snapshot.is_some());
+        assert!(!raft.metrics().is_disk_full);
+        raft.propose(b"after".to_vec()).await.unwrap();
+        assert_eq!(journal.commands().len(), 3);
+        disk.limit_space(Some(10));
+        raft.trigger_snapshot().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let stopped = tokio::time::timeout(Duration::from_mins(1), raft.shutdown());
+        assert!(stopped.await.is_ok());
+    });
+}
+
 /// Decision 18 from the first moment: there is no spare and no space for one.
 #[tokio::test]
 async fn a_start_on_a_full_disk_refuses_commands_and_heals() {

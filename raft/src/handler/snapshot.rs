@@ -14,6 +14,11 @@ impl Inner {
         &self,
         piece: InstallSnapshotRequest<Types>,
     ) -> Result<Answer, Refusal> {
+        // The last piece would have openraft wait for the disk, and the whole node with it.
+        if self.is_disk_full() {
+            self.log.nudge();
+            return Err(Refusal::DiskFull);
+        }
         // Held while openraft has the piece: what it received and what is noted here stay the same.
         let mut pieces = self.pieces.lock().await;
         let id = piece.meta.snapshot_id.clone();

@@ -23,7 +23,7 @@ use crate::config::RaftConfig;
 use crate::convert;
 use crate::engine::{self, Entry, LogFlushed, LogId, StorageError, Types, Vote};
 use crate::error::{Fatal, StartError};
-use crate::fs::Fs;
+use crate::fs::{Fs, is_full};
 use crate::snapshot::Coverage;
 use crate::types::NodeId;
 
@@ -240,7 +240,7 @@ impl LogStore {
     }
 
     /// Has the writer look for space again.
-    fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         // A full queue has the writer at work already.
         let _ = self.queue.try_send(Job {
             ops: Vec::new(),
@@ -373,13 +373,6 @@ impl LogStore {
         });
         entries.collect()
     }
-}
-
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }
 
 /// A leader that restarts is a follower: it has forgotten how far it had committed, so a barrier in

@@ -17,11 +17,11 @@ use super::frame::{self, Kind, Link, SegmentRecord};
 use super::recovery::Recovered;
 use super::room::Next;
 use super::segment;
-use super::store::{Shared, is_full};
+use super::store::Shared;
 use crate::archive::{self, LogIdRecord, VoteRecord};
 use crate::config::IoMode;
 use crate::engine::{self, LogFlushed};
-use crate::fs::{File, Fs};
+use crate::fs::{File, Fs, is_full};
 
 /// What is written together and completed together.
 pub(super) struct Job {
