@@ -5,8 +5,9 @@
 //! - A node is looked for where `--peers` says, and where the membership says: one of them may be out of date.
 //! - A connection that broke is opened anew by the next call; nothing is sent twice.
 
+mod link;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use super::hello::{Hello, HelloError};
 use super::node_id;
 use crate::broker::controller_channel::{Carried, Carry, CarryClass, CarryError};
 use crate::config;
-use crate::net::peer::{PeerConnection, PeerError, PeerLimits};
+use crate::net::peer::{PeerError, PeerLimits};
 use crate::wire::private::{PrivateApi, PrivateRequest, answer_body};
+use link::{Link, OpenError};
 
 /// A quorum lives on round trips of milliseconds: what takes longer than this is as good as gone.
 const LIMITS: PeerLimits = PeerLimits {
@@ -47,22 +49,22 @@ struct Book {
 
 type Links = HashMap<(Vec<String>, PrivateApi), Arc<Link>>;
 
-/// A connection that may be open, or not yet, or not any more.
-#[derive(Debug)]
-struct Link {
-    /// Where the node may be.
-    addresses: Vec<String>,
-    /// Which of them to try next: the one that was reached, or the one after it that was not.
-    next: AtomicUsize,
-    limits: PeerLimits,
-    connection: tokio::sync::Mutex<Option<Arc<PeerConnection>>>,
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// It was not sent.
+    #[error(transparent)]
+    NotSent(Arc<OpenError>),
+    /// It may have arrived.
+    #[error(transparent)]
+    Unknown(#[from] PeerError),
 }
 
 /// Why a node did not introduce itself.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     #[error(transparent)]
-    Call(#[from] PeerError),
+    Call(#[from] CallError),
     #[error("the answer: {0}")]
     Answer(#[from] HelloError),
 }
@@ -82,15 +84,11 @@ impl Peers {
         let link = links
             .entry((addresses, api))
             .or_insert_with_key(|(addresses, api)| {
-                Arc::new(Link {
-                    addresses: addresses.clone(),
-                    next: AtomicUsize::new(0),
-                    limits: match api {
-                        PrivateApi::Forward => FORWARD_LIMITS,
-                        _ => LIMITS,
-                    },
-                    connection: tokio::sync::Mutex::default(),
-                })
+                let limits = match api {
+                    PrivateApi::Forward => FORWARD_LIMITS,
+                    _ => LIMITS,
+                };
+                Arc::new(Link::new(addresses.clone(), limits))
             });
         Arc::clone(link)
     }
@@ -112,8 +110,9 @@ impl Peers {
         api: PrivateApi,
         body: &[u8],
         within: Duration,
-    ) -> Result<Vec<u8>, PeerError> {
-        let connection = self.link(addresses, api).connected().await?;
+    ) -> Result<Vec<u8>, CallError> {
+        let connection = self.link(addresses, api).connected(within).await;
+        let connection = connection.map_err(CallError::NotSent)?;
         let encode = |correlation_id| {
             let request = PrivateRequest {
                 api,
@@ -134,32 +133,6 @@ impl Peers {
     }
 }
 
-impl Link {
-    async fn connected(&self) -> Result<Arc<PeerConnection>, PeerError> {
-        let mut slot = self.connection.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| !connection.is_broken()) {
-            return Ok(Arc::clone(connection));
-        }
-        *slot = None;
-        // A caller may give up while this one still waits: the next one tries the next address all the same.
-        let at = self.next.fetch_add(1, Ordering::Relaxed);
-        let address = self.addresses.get(at % self.addresses.len().max(1));
-        let address = address.map_or("", String::as_str);
-        let connection = Arc::new(PeerConnection::open(host_port(address), self.limits).await?);
-        self.next.store(at, Ordering::Relaxed);
-        *slot = Some(Arc::clone(&connection));
-        Ok(connection)
-    }
-}
-
-/// The parts of `host:port`; an IPv6 address stands in brackets. What is neither can't be resolved, and says so.
-fn host_port(address: &str) -> (&str, u16) {
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
-    let host = host.strip_prefix('[').unwrap_or(host);
-    let host = host.strip_suffix(']').unwrap_or(host);
-    (host, port.parse().unwrap_or_default())
-}
-
 impl Transport for Peers {
     fn call<'a>(
         &'a self,
@@ -175,8 +148,8 @@ impl Transport for Peers {
         Box::pin(async move {
             let answer = Self::call(self, self.addresses(peer), api, &request, timeout);
             answer.await.map_err(|error| match error {
-                PeerError::Connect(_) => TransportError::Unreachable(error.into()),
-                _ => TransportError::Broken(error.into()),
+                CallError::NotSent(_) => TransportError::Unreachable(error.into()),
+                CallError::Unknown(_) => TransportError::Broken(error.into()),
             })
         })
     }
@@ -208,27 +181,9 @@ impl Carry for Carriers {
         Box::pin(async move {
             let answer = self.0.call(self.0.addresses(peer), api, body, within);
             answer.await.map_err(|error| match error {
-                PeerError::Connect(_) => CarryError::NotSent(error.into()),
-                _ => CarryError::Unknown(error.into()),
+                CallError::NotSent(_) => CarryError::NotSent(error.into()),
+                CallError::Unknown(_) => CarryError::Unknown(error.into()),
             })
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_they_are_written() {
-        for (host, written) in [("a.b", "a.b:1"), ("::1", "[::1]:1")] {
-            let peer = config::Peer {
-                id: crate::metadata::BrokerId::from_wire(1).unwrap(),
-                host: host.to_owned(),
-                port: 1,
-            };
-            assert_eq!(peer.address(), written);
-            assert_eq!(host_port(written), (host, 1));
-        }
     }
 }
