@@ -4,27 +4,46 @@
 //!   look-up of a name or a connect that takes longer would never come to its end within such a call. Who gives up
 //!   waiting stops nothing, and who calls next finds the connection open.
 //! - One opening at a time; all who call meanwhile wait for that one.
-//! - Where a node may be is tried turn by turn: the address that was reached stays, after one that was not it is the
-//!   next one's turn.
+//! - Where a node may be is tried turn by turn: the address where it was found stays, after another one it is the next
+//!   one's turn.
+//! - Found means that the node has said who it is. An old `--peers` may name an address that somebody else has by now:
+//!   who refuses each call there would keep the node from being looked for where it is. Asked before the first call, so
+//!   that a call that was sent has reached its addressee, and an end that accepts and hangs up is as good as none.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ottla_raft::{DirectoryId, NodeId};
 use tokio::sync::watch;
 
 use crate::net::peer::{PeerConnection, PeerError, PeerLimits};
+use crate::quorum::hello::{Hello, HelloError};
+use crate::quorum::node_id;
+use crate::wire::private::{PrivateApi, PrivateRequest, answer_body};
+
+/// How long a node may take to say who it is.
+const HELLO_WITHIN: Duration = Duration::from_millis(500);
 
 /// How an opening ended; many may have waited for it.
 type Opened = Result<Arc<PeerConnection>, Arc<OpenError>>;
 /// An opening under way, or over.
 type Opening = watch::Receiver<Option<Opened>>;
 
+/// A node and its disk. A wiped disk makes it another one, which refuses what is meant for the former.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::quorum) struct Identity {
+    pub(super) node: NodeId,
+    pub(super) directory: DirectoryId,
+}
+
 /// A way to a node.
 #[derive(Debug)]
 pub(super) struct Link {
     /// Where the node may be.
     addresses: Vec<String>,
+    /// Who it is; `None` for whoever listens there.
+    addressee: Option<Identity>,
     limits: PeerLimits,
     /// Which of the addresses is tried next.
     next: AtomicUsize,
@@ -38,6 +57,15 @@ pub(in crate::quorum) enum OpenError {
     /// Nobody answers there.
     #[error("{address}: {source}")]
     Connect { address: String, source: PeerError },
+    /// Who answers did not say who it is.
+    #[error("{address} did not introduce itself: {source}")]
+    Silent { address: String, source: PeerError },
+    /// Who answers is no node, or one that does not know yet what to say.
+    #[error("{address} did not introduce itself: {source}")]
+    Unknown { address: String, source: HelloError },
+    /// Somebody else answers.
+    #[error("{address} is node {} with directory {}", found.node, found.directory)]
+    Other { address: String, found: Identity },
     /// It goes on, and the caller no longer waits.
     #[error("no connection within {} ms", after.as_millis())]
     Late { after: Duration },
@@ -47,9 +75,14 @@ pub(in crate::quorum) enum OpenError {
 }
 
 impl Link {
-    pub(super) fn new(addresses: Vec<String>, limits: PeerLimits) -> Self {
+    pub(super) fn new(
+        addresses: Vec<String>,
+        addressee: Option<Identity>,
+        limits: PeerLimits,
+    ) -> Self {
         Self {
             addresses,
+            addressee,
             limits,
             next: AtomicUsize::new(0),
             last: Mutex::new(None),
@@ -99,11 +132,56 @@ impl Link {
 
     async fn reach(&self, address: &str) -> Result<PeerConnection, OpenError> {
         let connection = PeerConnection::open(host_port(address), self.limits).await;
-        connection.map_err(|source| OpenError::Connect {
+        let connection = connection.map_err(|source| OpenError::Connect {
             address: address.to_owned(),
             source,
-        })
+        })?;
+        if let Some(addressee) = self.addressee {
+            let found = introduced(&connection, address).await?;
+            if found != addressee {
+                let address = address.to_owned();
+                return Err(OpenError::Other { address, found });
+            }
+        }
+        Ok(connection)
     }
+}
+
+/// Who the other end says it is.
+async fn introduced(connection: &PeerConnection, address: &str) -> Result<Identity, OpenError> {
+    // An answer needs nothing to be known of who asks.
+    let answer = exchange(connection, PrivateApi::Hello, b"", HELLO_WITHIN).await;
+    let answer = answer.map_err(|source| OpenError::Silent {
+        address: address.to_owned(),
+        source,
+    })?;
+    let hello = Hello::decode(&answer).map_err(|source| OpenError::Unknown {
+        address: address.to_owned(),
+        source,
+    })?;
+    Ok(Identity {
+        node: node_id(hello.node),
+        directory: DirectoryId(*hello.directory.as_bytes()),
+    })
+}
+
+/// Sends the body of a call and waits for the body of its answer.
+pub(super) async fn exchange(
+    connection: &PeerConnection,
+    api: PrivateApi,
+    body: &[u8],
+    within: Duration,
+) -> Result<Vec<u8>, PeerError> {
+    let encode = |correlation_id| {
+        let request = PrivateRequest {
+            api,
+            correlation_id,
+            body,
+        };
+        request.encode()
+    };
+    let frame = connection.call(encode, within).await?;
+    Ok(answer_body(&frame).to_vec())
 }
 
 /// Whether it is under way or its connection is open.
@@ -144,7 +222,7 @@ mod tests {
     async fn a_caller_that_gives_up_stops_no_opening() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let link = Arc::new(Link::new(vec![address], LIMITS));
+        let link = Arc::new(Link::new(vec![address], None, LIMITS));
         for _ in 0..1000 {
             // Its time is over when it is first polled.
             if link.connected(Duration::ZERO).await.is_ok() {
