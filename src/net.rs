@@ -11,9 +11,10 @@ mod core;
 pub mod dial;
 mod listener;
 mod output;
+mod pace;
 pub mod peer;
 mod sendfile;
 
 pub use connection::ConnectionLimits;
 pub use core::CoreStart;
-pub use listener::{Listener, ListenerConfig, Server, SocketOptions, StartError};
+pub use listener::{Guard, Listener, ListenerConfig, Server, SocketOptions, StartError};

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use crate::config::Peer;
 use crate::metadata::BrokerId;
-use crate::net::{ConnectionLimits, Listener, ListenerConfig, Server};
+use crate::net::{ConnectionLimits, Guard, Listener, ListenerConfig, Server};
 
 use bootstrap::{Step, Waiting};
 use hello::{Hello, PeersDigest};
@@ -42,9 +42,20 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// How long calls may take to finish once the node stops.
 const GRACE: Duration = Duration::from_secs(1);
-/// The largest call: an append of as many entries as one carries, or a piece of a snapshot.
-const FRAME_BYTES: u32 = 512 << 20;
+/// The largest call: a client's request, of as many bytes as brokers accept unless told otherwise, in its envelope.
+/// Appends and pieces of snapshots are of a MiB or little more.
+const FRAME_BYTES: u32 = (100 << 20) + (1 << 20);
+/// What a TLS client says first, taken for the size of a frame: it must be refused, not waited for.
+const TLS_HELLO: u32 = 0x1603_0000;
+const _: () = assert!(FRAME_BYTES < TLS_HELLO);
 const IN_FLIGHT_BYTES: usize = 64 << 20;
+/// An election must not wait for room that a snapshot or a client's request takes: votes, heartbeats and appends of
+/// small entries have some of their own.
+const GUARD: Guard = Guard {
+    frame_within: Duration::from_secs(10),
+    small_in_flight_bytes: Some(IN_FLIGHT_BYTES),
+    silence_max: Some(Duration::from_secs(10)),
+};
 const CONNECTION_COUNT_MAX: usize = 10_000;
 
 /// Where the cluster that a disk belongs to is kept.
@@ -177,7 +188,7 @@ impl QuorumMember {
             peers: PeersDigest::of(&config.peers),
         };
         let doors = Doors::new(me);
-        let serve = |listener| Server::start(listener, &listener_config(), &doors);
+        let serve = |listener| Server::start_guarded(listener, &listener_config(), GUARD, &doors);
         let server = listener.map(serve).transpose()?;
         let asking = Asking {
             me: config.node,

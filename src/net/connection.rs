@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::buffer::{Budget, LARGE, Pool, SMALL, Share};
 use super::output::{Output, Progress};
+use super::pace::Pace;
 use crate::broker::reply::{CloseReason, Holding, Pending, Reply, Response, Service};
 use crate::wire::frame::{self, FrameError};
 
@@ -57,6 +58,8 @@ pub(crate) enum End {
     Stopping,
     #[error("idle")]
     Idle,
+    #[error("a frame came to a standstill after {received} bytes")]
+    Stalled { received: usize },
     #[error(transparent)]
     Frame(#[from] FrameError),
     #[error(transparent)]
@@ -69,7 +72,7 @@ impl End {
     /// Whether the client broke the protocol, which an operator wants to know.
     pub(crate) fn is_fault(&self) -> bool {
         match self {
-            Self::LeftInFrame | Self::Frame(_) => true,
+            Self::LeftInFrame | Self::Stalled { .. } | Self::Frame(_) => true,
             Self::Closed(reason) => *reason != CloseReason::UnacknowledgedProduceFailed,
             Self::Left | Self::Stopping | Self::Idle | Self::Socket(_) => false,
         }
@@ -81,7 +84,11 @@ impl End {
 pub(crate) struct Shared {
     pub(crate) pool: RefCell<Pool>,
     pub(crate) budget: Arc<Budget>,
+    /// Counts frames of at most [`SMALL`] bytes in the other's stead.
+    pub(crate) small_budget: Option<Arc<Budget>>,
     pub(crate) limits: ConnectionLimits,
+    /// How long an incomplete frame may stand still.
+    pub(crate) frame_within: Duration,
 }
 
 /// As good as never, and still a moment that a timer can be set to.
@@ -142,6 +149,8 @@ pub(crate) struct Connection<S> {
     last_frame: usize,
     /// What the frame in `buffer` has taken of the budget, once its size is known.
     share: Option<Share>,
+    /// Of the frame in `buffer`.
+    pace: Pace,
     /// Each with what its frame has taken of the budget, which parts of the frame may hold for longer.
     slots: VecDeque<(Slot, Option<Holding>)>,
     output: Output,
@@ -169,6 +178,7 @@ impl<S: Service> Connection<S> {
             buffer: BytesMut::new(),
             last_frame: 0,
             share: None,
+            pace: Pace::new(shared.frame_within),
             slots: VecDeque::new(),
             output: Output::default(),
             end: None,
@@ -230,8 +240,11 @@ impl<S: Service> Connection<S> {
         match &self.end {
             None => false,
             // Nobody is there to read an answer. Reading goes on only once every whole frame has
-            // started, so none that came before the end is lost.
-            Some(End::Left | End::LeftInFrame | End::Idle | End::Socket(_)) => true,
+            // started, so none that came before the end is lost. What has stalled holds a share that
+            // others wait for.
+            Some(
+                End::Left | End::LeftInFrame | End::Stalled { .. } | End::Idle | End::Socket(_),
+            ) => true,
             Some(End::Stopping | End::Frame(_) | End::Closed(_)) => {
                 self.slots.is_empty() && self.output.is_empty()
             }
@@ -292,15 +305,19 @@ impl<S: Service> Connection<S> {
             return Ok(None);
         }
         self.last_frame = size;
+        self.pace.rest();
         Ok(frame::cut(&mut self.buffer, limit)?.zip(self.share.take()))
     }
 
     /// Takes the frame's bytes of the budget, or arranges to be woken when some are given back.
     fn take_share(&mut self, size: usize) -> Option<Share> {
+        let small = self.shared.small_budget.as_ref();
+        let small = small.filter(|_| size <= SMALL);
+        let widest = small.unwrap_or(&self.shared.budget);
         // Bytes come back in anyone's turns, the connection's own as well, and all of them are the node's: listen
         // first, so that none given back in between is missed.
-        let freed = self.shared.budget.freed();
-        let share = self.budget.try_take(size.max(1));
+        let freed = widest.freed();
+        let share = small.unwrap_or(&self.budget).try_take(size.max(1));
         self.freed = share.is_none().then(|| Box::pin(freed));
         share
     }
@@ -422,6 +439,13 @@ impl<S: Service> Connection<S> {
         }
         if self.stopping.as_mut().poll(cx).is_ready() {
             self.end = Some(End::Stopping);
+            return Poll::Ready(());
+        }
+        let received = self.buffer.len();
+        if received == 0 || !self.wants_bytes() {
+            self.pace.rest();
+        } else if self.pace.poll_stalled(received, cx).is_ready() {
+            self.end = Some(End::Stalled { received });
             return Poll::Ready(());
         }
         ready!(self.idle.as_mut().poll(cx));

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 use super::buffer::{Budget, Pool};
 use super::by_ip::OfIp;
 use super::connection::{Connection, ConnectionLimits, Shared};
+use super::listener::Guard;
 use crate::broker::reply::Service;
 
 /// Sockets that were accepted and not yet taken over by their core.
@@ -52,6 +54,9 @@ pub(crate) struct CoreConfig {
     pub(crate) index: usize,
     pub(crate) limits: ConnectionLimits,
     pub(crate) budget: Arc<Budget>,
+    /// The small frames' own, if they have one.
+    pub(crate) small_budget: Option<Arc<Budget>>,
+    pub(crate) guard: Guard,
     /// Notified once `accepting` has become false.
     pub(crate) stopping: Arc<Notify>,
     pub(crate) accepting: Arc<AtomicBool>,
@@ -120,7 +125,9 @@ async fn serve<F: CoreStart>(config: CoreConfig, start: F, mut dealt: mpsc::Rece
     let shared = Rc::new(Shared {
         pool: RefCell::new(Pool::default()),
         budget: config.budget,
+        small_budget: config.small_budget,
         limits: config.limits,
+        frame_within: config.guard.frame_within,
     });
     let service = start.start(config.index);
     let connections = Rc::new(RefCell::new(tokio::task::JoinSet::new()));
@@ -135,7 +142,7 @@ async fn serve<F: CoreStart>(config: CoreConfig, start: F, mut dealt: mpsc::Rece
         if !config.accepting.load(Ordering::Acquire) {
             continue;
         }
-        match take_over(socket) {
+        match take_over(socket, config.guard.silence_max) {
             Ok(socket) => {
                 let connection =
                     Connection::new((socket, peer), service(peer), shared.clone(), stopping);
@@ -157,8 +164,39 @@ async fn serve<F: CoreStart>(config: CoreConfig, start: F, mut dealt: mpsc::Rece
     }
 }
 
-fn take_over(socket: TcpStream) -> io::Result<tokio::net::TcpStream> {
+fn take_over(
+    socket: TcpStream,
+    silence_max: Option<Duration>,
+) -> io::Result<tokio::net::TcpStream> {
     socket.set_nonblocking(true)?;
     socket.set_nodelay(true)?;
+    if let Some(silence_max) = silence_max {
+        let socket = SockRef::from(&socket);
+        // Probes begin early enough for some of them to be lost.
+        let keepalive = TcpKeepalive::new()
+            .with_time(silence_max / 2)
+            .with_interval((silence_max / 8).max(Duration::from_secs(1)));
+        socket.set_tcp_keepalive(&keepalive)?;
+        // It ends unanswered probes as well as unacknowledged answers.
+        socket.set_tcp_user_timeout(Some(silence_max))?;
+    }
     tokio::net::TcpStream::from_std(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A broker whose machine lost its power sends no end: its connections stayed for ever.
+    #[tokio::test]
+    async fn a_guarded_socket_notices_that_the_other_end_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        for silence_max in [None, Some(Duration::from_secs(10))] {
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let taken = take_over(listener.accept().unwrap().0, silence_max).unwrap();
+            let socket = SockRef::from(&taken);
+            assert_eq!(socket.keepalive().unwrap(), silence_max.is_some());
+            assert_eq!(socket.tcp_user_timeout().unwrap(), silence_max);
+        }
+    }
 }

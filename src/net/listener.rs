@@ -54,6 +54,29 @@ pub enum StartError {
     Core(io::Error),
 }
 
+/// What a listener does about connections that stand still, or whose other end is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Guard {
+    /// How long a frame that has begun may bring next to nothing before its connection is closed.
+    pub frame_within: Duration,
+    /// Bytes in flight that only frames of at most 64 KiB may take, so that none of them waits for what large ones
+    /// hold; `None`: all share the same.
+    pub small_in_flight_bytes: Option<usize>,
+    /// How long the other end may leave probes and answers unacknowledged; `None` leaves it to the system.
+    pub silence_max: Option<Duration>,
+}
+
+impl Default for Guard {
+    /// For clients: they have given up on a request long before it stood still for this long.
+    fn default() -> Self {
+        Self {
+            frame_within: Duration::from_mins(1),
+            small_in_flight_bytes: None,
+            silence_max: None,
+        }
+    }
+}
+
 /// What the kernel keeps for a listener and its connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SocketOptions {
@@ -145,7 +168,21 @@ impl Server {
         config: &ListenerConfig,
         start: &F,
     ) -> Result<Self, StartError> {
+        Self::start_guarded(listener, config, Guard::default(), start)
+    }
+
+    /// As `start`, with a guard of one's own.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_guarded<F: CoreStart>(
+        listener: Listener,
+        config: &ListenerConfig,
+        guard: Guard,
+        start: &F,
+    ) -> Result<Self, StartError> {
         let budget = Budget::new(config.in_flight_bytes);
+        let small_budget = guard.small_in_flight_bytes.map(Budget::new);
         let stopping = Arc::new(Notify::new());
         let accepting = Arc::new(AtomicBool::new(true));
         let core = |index| {
@@ -153,6 +190,8 @@ impl Server {
                 index,
                 limits: config.connection,
                 budget: budget.clone(),
+                small_budget: small_budget.clone(),
+                guard,
                 stopping: stopping.clone(),
                 accepting: accepting.clone(),
                 grace: config.grace,

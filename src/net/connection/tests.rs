@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::broker::reply::{FileSlice, HeldFile};
-use crate::net::{CoreStart, Listener, ListenerConfig, Server, SocketOptions, StartError};
+use crate::net::{CoreStart, Guard, Listener, ListenerConfig, Server, SocketOptions, StartError};
 use crate::wire::api::ApiKey;
 use crate::wire::reader::DecodeError;
 use crate::wire::records::ExternalRange;
@@ -158,6 +158,14 @@ impl Node {
     }
 
     fn start_with(connection: ConnectionLimits, connection_count_max: usize) -> Self {
+        Self::start_guarded(connection, connection_count_max, Guard::default())
+    }
+
+    fn start_guarded(
+        connection: ConnectionLimits,
+        connection_count_max: usize,
+        guard: Guard,
+    ) -> Self {
         let config = ListenerConfig {
             core_count: 2,
             connection_count_max,
@@ -168,7 +176,8 @@ impl Node {
         };
         let script = Arc::new(Script::default());
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let server = Server::start(listener, &config, &Start(script.clone())).unwrap();
+        let server =
+            Server::start_guarded(listener, &config, guard, &Start(script.clone())).unwrap();
         Self {
             server: Some(server),
             script,
@@ -458,6 +467,43 @@ fn an_idle_connection_is_closed() {
     let mut client = node.connect();
     client.write_all(&frame(b"a1")).unwrap();
     assert_eq!(read_to_end(&mut client), frame(b"a1"));
+}
+
+/// One client announced a large frame and sent none of it: it held all bytes of the node, which answered nobody.
+#[test]
+fn a_frame_that_stands_still_gives_its_share_back() {
+    let guard = Guard {
+        frame_within: Duration::from_millis(500),
+        ..Guard::default()
+    };
+    let node = Node::start_guarded(limits(), 100, guard);
+    let mut stalled = node.connect();
+    stalled.write_all(&frame(b"a1")).unwrap();
+    stalled.write_all(&(8_u32 << 20).to_be_bytes()).unwrap();
+    assert_eq!(read_text(&mut stalled), "a1");
+    let mut client = node.connect();
+    client.write_all(&frame(&body(1, 100 << 10))).unwrap();
+    assert!(read_frame(&mut client) == body(1, 100 << 10));
+    assert_eq!(read_to_end(&mut stalled), b"");
+}
+
+/// Votes and heartbeats are small: they must pass whatever snapshots and forwarded requests hold.
+#[test]
+fn small_frames_do_not_wait_for_what_large_ones_hold() {
+    let guard = Guard {
+        small_in_flight_bytes: Some(1 << 20),
+        ..Guard::default()
+    };
+    let node = Node::start_guarded(limits(), 100, guard);
+    let mut large = node.connect();
+    large.write_all(&frame(b"a1")).unwrap();
+    large.write_all(&(8_u32 << 20).to_be_bytes()).unwrap();
+    assert_eq!(read_text(&mut large), "a1");
+    let mut client = node.connect();
+    for size in [1, SMALL] {
+        client.write_all(&frame(&body(size, size))).unwrap();
+        assert!(read_frame(&mut client) == body(size, size));
+    }
 }
 
 #[test]
