@@ -4,13 +4,13 @@
 //! - Above `max.connections`, of all clients or of one address, a new connection is closed at once.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::sync::Notify;
 
 use super::buffer::Budget;
@@ -155,7 +155,14 @@ pub struct Server {
     accepting: Arc<AtomicBool>,
     stopping: Arc<Notify>,
     /// Taken by `stop`.
-    acceptor: Option<JoinHandle<Vec<CoreHandle>>>,
+    acceptor: Option<Acceptor>,
+}
+
+/// The thread that accepts, and what it accepts from.
+#[derive(Debug)]
+struct Acceptor {
+    socket: Arc<TcpListener>,
+    thread: JoinHandle<Vec<CoreHandle>>,
 }
 
 impl Server {
@@ -203,15 +210,16 @@ impl Server {
             .collect::<io::Result<Vec<_>>>();
         let cores = cores.map_err(StartError::Core)?;
         let address = listener.address;
+        let socket = Arc::new(listener.socket);
         let dealer = Dealer {
-            socket: listener.socket,
+            socket: socket.clone(),
             accepting: accepting.clone(),
             name: listener.name,
             connection_count_max: config.connection_count_max,
             by_ip: ByIp::new(config.connections_per_ip_max),
             cores,
         };
-        let acceptor = std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name(format!("accept-{}", dealer.name))
             .spawn(move || dealer.run())
             .map_err(StartError::Core)?;
@@ -219,7 +227,7 @@ impl Server {
             address,
             accepting,
             stopping,
-            acceptor: Some(acceptor),
+            acceptor: Some(Acceptor { socket, thread }),
         })
     }
 
@@ -235,25 +243,27 @@ impl Server {
         let Some(acceptor) = self.acceptor.take() else {
             return;
         };
-        self.refuse();
-        let cores = acceptor.join().unwrap_or_default();
+        let cores = self.refuse(acceptor).join().unwrap_or_default();
         self.stopping.notify_waiters();
         cores.into_iter().for_each(CoreHandle::join);
     }
 
-    /// Accepts no more.
-    fn refuse(&self) {
+    /// Accepts no more, and gives the port back once the thread that is returned has ended.
+    fn refuse(&self, acceptor: Acceptor) -> JoinHandle<Vec<CoreHandle>> {
         self.accepting.store(false, Ordering::Release);
-        // The acceptor sits in `accept`: a connection of our own brings it back.
-        let wake = std::net::TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
-        drop(wake);
+        // The acceptor sits in `accept`, and comes back once its socket is shut down. A connection of our own would
+        // bring it back as well, but not where the address has left the machine or its backlog is full.
+        if let Err(error) = SockRef::from(&*acceptor.socket).shutdown(Shutdown::Both) {
+            tracing::warn!(address = %self.address, %error, "could not shut a listener down");
+        }
+        acceptor.thread
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.acceptor.is_some() {
-            self.refuse();
+        if let Some(acceptor) = self.acceptor.take() {
+            drop(self.refuse(acceptor));
             self.stopping.notify_waiters();
         }
     }
@@ -261,7 +271,7 @@ impl Drop for Server {
 
 /// The accept loop.
 struct Dealer {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     accepting: Arc<AtomicBool>,
     name: String,
     connection_count_max: usize,
@@ -307,5 +317,67 @@ impl Dealer {
             tracing::warn!(listener = %self.name, %error, "could not accept a connection");
             std::thread::sleep(ACCEPT_PAUSE);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::broker::reply::{Reply, Service};
+
+    #[derive(Clone)]
+    struct Mute;
+
+    impl Service for Mute {
+        fn start(&self, _frame: BytesMut) -> Reply {
+            Reply::Silent
+        }
+    }
+
+    impl CoreStart for Mute {
+        type Service = Self;
+
+        fn start(self, _core: usize) -> Box<dyn Fn(SocketAddr) -> Self> {
+            Box::new(move |_| Self)
+        }
+    }
+
+    fn server() -> Server {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = Listener::bind("TEST".to_owned(), any, SocketOptions::default()).unwrap();
+        let config = ListenerConfig {
+            core_count: 1,
+            connection_count_max: 10,
+            connections_per_ip_max: 10,
+            in_flight_bytes: 1 << 20,
+            connection: ConnectionLimits {
+                frame_bytes: 1 << 10,
+                in_flight_count: 1,
+                in_flight_bytes: 1 << 20,
+                idle: Duration::MAX,
+            },
+            grace: Duration::from_secs(5),
+        };
+        Server::start(listener, &config, &Mute).unwrap()
+    }
+
+    /// An interface lost its address, and the node could not be stopped: nothing reached its own listener any more.
+    #[test]
+    fn a_listener_that_nobody_reaches_stops() {
+        let mut server = server();
+        let real = server.address;
+        // Port 0 can't be connected to.
+        server.address = "127.0.0.1:0".parse().unwrap();
+        let (stop, stopped) = sync_channel(1);
+        std::thread::spawn(move || {
+            server.stop();
+            stop.send(()).unwrap();
+        });
+        assert_eq!(stopped.recv_timeout(Duration::from_secs(20)), Ok(()));
+        assert!(Listener::bind("TEST".to_owned(), real, SocketOptions::default()).is_ok());
     }
 }
