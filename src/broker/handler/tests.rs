@@ -90,15 +90,20 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         let admin = Admin::new(CLUSTER_ID.into(), controller, Arc::new(FixedQuorum));
         let map = Arc::new(ReplicaMap::default());
         let disk = SimDisk::new();
-        let dir = data::directory(&disk, map.clone());
-        tokio::task::spawn_local(data::run_io(dir.clone()));
+        let numbers = 0..config.storage.dirs.len();
+        let dirs: Vec<_> = numbers
+            .map(|number| data::directory(&disk, number, map.clone()))
+            .collect();
+        for dir in dirs.clone() {
+            tokio::task::spawn_local(data::run_io(dir));
+        }
         let settings = (config.storage.clone(), config.replica.lag_max);
         let outbound = Outbound {
             isr_proposals: crate::replica::isr_change::queue().0,
             fetch_orders: crate::replica::following::queue().0,
             work: worker::start().unwrap(),
         };
-        let replicas = Replicas::new(id(1), map, vec![dir], settings, outbound);
+        let replicas = Replicas::new(id(1), map, dirs, settings, outbound);
         let broker = Arc::new(Broker::new(
             config,
             publisher.clone(),

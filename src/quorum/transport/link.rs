@@ -124,7 +124,8 @@ impl Link {
         let address = self.addresses.get(at % self.addresses.len().max(1));
         let address = address.map_or("", String::as_str);
         let reached = self.reach(address).await;
-        if reached.is_err() {
+        if let Err(error) = &reached {
+            tracing::debug!(%error, "a node was not found where it was looked for");
             self.next.store(at.wrapping_add(1), Ordering::Relaxed);
         }
         reached

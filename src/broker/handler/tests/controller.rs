@@ -251,7 +251,7 @@ fn way_to(world: &World, carry: impl Carry + 'static) -> ControllerChannel {
 #[test]
 fn a_lost_directory_is_told_at_once() {
     let interval = ("broker.heartbeat.interval.ms", "60000");
-    with_world(&[interval], |world| async move {
+    with_world(&[interval, ("log.dirs", "a,b")], |world| async move {
         let clerk = Clerk::default();
         let channel = way_to(&world, clerk.clone());
         let registration = Registration {
@@ -265,7 +265,6 @@ fn a_lost_directory_is_told_at_once() {
         life.ready();
         let mut state = life.state();
         state.wait_for(|s| *s == State::Running).await.unwrap();
-        let lost = world.broker.replicas.directories()[0].id().uuid();
         world.disk.fail_next_syncs(1);
         // Opening its log makes the directory sync something.
         world.create("t", 1).await;
@@ -274,7 +273,11 @@ fn a_lost_directory_is_told_at_once() {
                 for replica in world.broker.replicas.all() {
                     replica.ask_open();
                 }
-                if clerk.0.lock().unwrap().contains(&vec![lost]) {
+                let mut dirs = world.broker.replicas.directories().iter();
+                let lost = dirs.find(|dir| dir.failure().is_some());
+                if lost
+                    .is_some_and(|lost| clerk.0.lock().unwrap().contains(&vec![lost.id().uuid()]))
+                {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -22,8 +22,8 @@ use crate::wire::writer::Piece;
 use crate::wire::{Uuid, frame};
 
 /// A directory without threads: its I/O is done by `run_io`.
-pub(super) fn directory(disk: &SimDisk, map: Arc<ReplicaMap>) -> Arc<LogDir> {
-    let path = PathBuf::from("/data");
+pub(super) fn directory(disk: &SimDisk, number: usize, map: Arc<ReplicaMap>) -> Arc<LogDir> {
+    let path = PathBuf::from(format!("/data{number}"));
     let mut options = LogDirOptions::new(
         path,
         Arc::new(disk.mount()),

@@ -214,7 +214,7 @@ fn log_directories_tell_their_bytes() {
             let [dir] = response.results.as_slice() else {
                 panic!("{response:?}")
             };
-            assert_eq!((dir.error_code, &*dir.log_dir), (ErrorCode::None, "/data"));
+            assert_eq!((dir.error_code, &*dir.log_dir), (ErrorCode::None, "/data0"));
             let sizes: Vec<_> = dir.topics[0]
                 .partitions
                 .iter()
