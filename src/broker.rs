@@ -23,6 +23,7 @@ mod partitions;
 pub mod purgatory;
 pub mod reply;
 mod timer;
+pub mod vouch;
 mod wait;
 
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,7 @@ use admin::Admin;
 use fetch_session::SessionCache;
 use metrics::Metrics;
 use purgatory::Purgatory;
+use vouch::Pulses;
 
 /// Fetches that may wait at once.
 const PARKED_FETCHES_MAX: usize = 100_000;
@@ -55,6 +57,8 @@ pub struct Broker {
     pub replicas: Arc<Replicas>,
     /// Where fetches wait.
     pub purgatory: Arc<Purgatory>,
+    /// Of the cores that serve clients.
+    pub pulses: Pulses,
     /// Counters.
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
@@ -81,6 +85,7 @@ impl Broker {
             admin,
             replicas,
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
+            pulses: Pulses::default(),
             metrics: Metrics::default(),
             applied: watch::Sender::new(ImageVersion::default()),
             registration,

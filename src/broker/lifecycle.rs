@@ -2,7 +2,8 @@
 //!
 //! - One call to the controller is in flight at a time; what becomes urgent meanwhile goes out when that one is over.
 //! - After a failure nothing is immediate: the next call waits, longer each time.
-//! - The broker asks to stay fenced until it can serve, and it is let go before it stops; but a controller that can't
+//! - The broker asks to stay fenced until it can serve, and to be fenced while nobody can vouch for its data plane. It
+//!   is let go before it stops; but a controller that can't
 //!   be reached holds up no stop for longer than its patience.
 
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub enum Event {
     Failed,
     /// Clients are served. Logs that were not closed in order may still wait for their scans.
     Ready,
+    /// Whether the data plane answers, looked at from time to time.
+    Vouched(bool),
     /// The controller should know at once what the next heartbeat says: a directory is lost.
     Urgent,
     /// The node stops; it may ask to be let go for so long.
@@ -107,6 +110,8 @@ pub struct Life {
     interval: Duration,
     is_registered: bool,
     is_ready: bool,
+    /// The data plane answers.
+    is_sound: bool,
     call: Call,
     failures: u32,
     /// When the next call is due.
@@ -125,6 +130,7 @@ impl Life {
             interval,
             is_registered: false,
             is_ready: false,
+            is_sound: true,
             call: Call::Idle,
             failures: 0,
             next: now,
@@ -177,6 +183,12 @@ impl Life {
                 self.is_ready = true;
                 self.hurry(now);
             }
+            Event::Vouched(is_sound) => {
+                if is_sound != self.is_sound {
+                    self.is_sound = is_sound;
+                    self.hurry(now);
+                }
+            }
             Event::Urgent => self.hurry(now),
             Event::Stop { patience } => self.stop(now, patience, effects),
         }
@@ -208,7 +220,7 @@ impl Life {
         let waits = match self.state {
             State::Starting | State::PendingControlledShutdown => true,
             // A broker that could serve is let in at once, also after its session was lost.
-            State::Recovery | State::Running => self.is_ready && standing.is_fenced,
+            State::Recovery | State::Running => self.can_serve() && standing.is_fenced,
             State::ShuttingDown => false,
         };
         if waits { SOON } else { self.interval }
@@ -245,6 +257,10 @@ impl Life {
         }
     }
 
+    const fn can_serve(&self) -> bool {
+        self.is_ready && self.is_sound
+    }
+
     fn silent_at(&self) -> MonoMillis {
         self.heard.saturating_add(SILENCE_MAX)
     }
@@ -262,7 +278,7 @@ impl Life {
         self.call = Call::Out;
         effects.push(if self.is_registered {
             Effect::Beat {
-                wants_fence: !self.is_ready,
+                wants_fence: !self.can_serve(),
                 wants_shut_down: self.state == State::PendingControlledShutdown,
             }
         } else {

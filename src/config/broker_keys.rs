@@ -269,7 +269,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("30000"),
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
-        effect: Effect::Unused,
+        effect: Effect::Used,
         doc: "A directory whose oldest call is unfinished for this long is taken offline.",
     },
     ConfigKey {
@@ -278,8 +278,8 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         default: Some("2000"),
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
-        effect: Effect::Unused,
-        doc: "A directory whose oldest call is unfinished for this long gives its leaderships away.",
+        effect: Effect::Used,
+        doc: "A directory whose oldest call is unfinished for this long, or a core that does not answer, has the broker ask to be fenced until it is over.",
     },
     ConfigKey {
         name: "log.dirs",

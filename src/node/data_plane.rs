@@ -121,6 +121,7 @@ impl CoreStart for CoreServices {
 
     fn start(self, _core: usize) -> Box<dyn Fn(SocketAddr) -> Dispatcher> {
         let core = Core::start();
+        tokio::task::spawn_local(self.broker.pulses.add().beat());
         let principal: Arc<str> = ANONYMOUS.into();
         Box::new(move |peer| {
             let connection = ConnectionContext {

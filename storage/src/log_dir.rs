@@ -241,6 +241,13 @@ impl LogDir {
         self.directory.oldest_call_age()
     }
 
+    /// Takes the directory offline, because a call has not come back for `age` (S7: for good, even if it does).
+    pub fn give_up(&self, age: Duration) {
+        let text = format!("a call has not come back for {} ms", age.as_millis());
+        let source = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
+        self.directory.fail(source);
+    }
+
     /// Why the directory is offline, if it is.
     pub fn failure(&self) -> Option<Arc<DirectoryFailure>> {
         self.directory.failure()

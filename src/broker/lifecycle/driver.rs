@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::{Effect, Event, Life, Standing, State};
 use crate::broker::Broker;
 use crate::broker::controller_channel::{ControllerChannel, Unanswered};
+use crate::broker::vouch::Watchman;
 use crate::clock;
 use crate::controller::command::RegisterBroker;
 use crate::metadata::BrokerEpoch;
@@ -59,6 +61,8 @@ struct Driver {
     channel: ControllerChannel,
     registration: Registration,
     life: Life,
+    watchman: Watchman,
+    looks: Interval,
     call: Option<Call>,
     events: mpsc::Receiver<Event>,
     state: watch::Sender<State>,
@@ -78,7 +82,16 @@ impl Lifecycle {
         let interval = broker.config.controller.heartbeat_interval;
         let life = Life::new(clock::mono(), interval);
         let (state_sender, state) = watch::channel(life.state());
+        let watchman = Watchman::new(clock::mono(), &broker);
+        let looks = {
+            let _runtime = runtime.enter();
+            let mut looks = tokio::time::interval(watchman.interval());
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks
+        };
         let driver = Driver {
+            watchman,
+            looks,
             broker,
             channel,
             registration,
@@ -164,6 +177,10 @@ impl Driver {
                 None => Called::Event(Event::Stop { patience: Duration::ZERO }),
             },
             () = self.broker.replicas.directory_lost() => self.directory_lost(),
+            _ = self.looks.tick() => {
+                let is_sound = self.watchman.look(clock::mono(), &self.broker);
+                Called::Event(Event::Vouched(is_sound))
+            }
             () = due => Called::Event(Event::Tick),
         }
     }

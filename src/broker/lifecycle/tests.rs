@@ -48,6 +48,19 @@ impl Story {
     }
 }
 
+/// Whose disk hangs keeps no leadership by its heartbeats, and does not ask every few milliseconds to have it back.
+#[test]
+fn a_broker_that_nobody_can_vouch_for_asks_to_be_fenced_until_somebody_can() {
+    let mut story = Story::running();
+    assert_eq!(story.on(Event::Vouched(true)), []);
+    assert_eq!(story.on(Event::Vouched(false)), [beat(true, false)]);
+    story.on(standing(true, true));
+    assert_eq!(story.on(Event::Vouched(false)), []);
+    assert_eq!(story.next(), (INTERVAL, vec![beat(true, false)]));
+    story.on(standing(true, true));
+    assert_eq!(story.on(Event::Vouched(true)), [beat(false, false)]);
+}
+
 fn epoch() -> BrokerEpoch {
     BrokerEpoch::from_wire(7).unwrap()
 }

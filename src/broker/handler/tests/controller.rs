@@ -52,9 +52,9 @@ impl Carry for Parrot {
     }
 }
 
-/// A controller that registers everybody and lets them in, and keeps what it is told of lost directories.
+/// A controller that registers everybody and lets them in, and keeps what it is told.
 #[derive(Clone, Debug, Default)]
-struct Clerk(Arc<Mutex<Vec<Vec<Uuid>>>>);
+struct Clerk(Arc<Mutex<Vec<BrokerHeartbeatRequest>>>);
 
 impl Carry for Clerk {
     fn carry<'a>(&'a self, _: &'a Peer, _: CarryClass, body: &'a [u8], _: Duration) -> Carried<'a> {
@@ -63,7 +63,7 @@ impl Carry for Clerk {
         if call.api_key == 63 {
             let mut reader = Reader::new(call.message);
             let beat = BrokerHeartbeatRequest::decode(&mut reader, call.api_version).unwrap();
-            self.0.lock().unwrap().push(beat.offline_log_dirs);
+            self.0.lock().unwrap().push(beat);
             let response = BrokerHeartbeatResponse {
                 is_caught_up: true,
                 is_fenced: false,
@@ -247,21 +247,57 @@ fn way_to(world: &World, carry: impl Carry + 'static) -> ControllerChannel {
     ControllerChannel::new(service(world, led_by()), quorum, Box::new(carry), runtime)
 }
 
+/// Begins the life of the world's broker, which must not end.
+fn begin_life(world: &World, clerk: &Clerk) -> Lifecycle {
+    let channel = way_to(world, clerk.clone());
+    let registration = Registration {
+        cluster_id: CLUSTER_ID.into(),
+        command: crate::controller::decide::tests::registration(1),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let on_fatal = Box::new(|reason| panic!("{reason}"));
+    Lifecycle::start(
+        &runtime,
+        world.broker.clone(),
+        channel,
+        registration,
+        on_fatal,
+    )
+}
+
+/// Its heartbeats alone kept a broker whose cores hang in the cluster, with leaderships that nobody could reach.
+#[test]
+fn a_core_that_does_not_answer_has_the_broker_ask_to_be_fenced_until_it_does() {
+    let flags = [
+        ("broker.heartbeat.interval.ms", "60000"),
+        ("log.dir.stall.ms", "100"),
+    ];
+    with_world(&flags, |world| async move {
+        let clerk = Clerk::default();
+        let life = begin_life(&world, &clerk);
+        life.ready();
+        let mut state = life.state();
+        state.wait_for(|s| *s == State::Running).await.unwrap();
+        let until = async |wants_fence| {
+            while clerk.0.lock().unwrap().last().map(|beat| beat.want_fence) != Some(wants_fence) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        until(false).await;
+        let pulse = world.broker.pulses.add();
+        until(true).await;
+        tokio::task::spawn_local(pulse.beat());
+        until(false).await;
+    });
+}
+
 /// It was told with the next heartbeat, and until then nobody led the partitions that were in it.
 #[test]
 fn a_lost_directory_is_told_at_once() {
     let interval = ("broker.heartbeat.interval.ms", "60000");
     with_world(&[interval, ("log.dirs", "a,b")], |world| async move {
         let clerk = Clerk::default();
-        let channel = way_to(&world, clerk.clone());
-        let registration = Registration {
-            cluster_id: CLUSTER_ID.into(),
-            command: crate::controller::decide::tests::registration(1),
-        };
-        let runtime = tokio::runtime::Handle::current();
-        let on_fatal = Box::new(|reason| panic!("{reason}"));
-        let broker = world.broker.clone();
-        let life = Lifecycle::start(&runtime, broker, channel, registration, on_fatal);
+        let life = begin_life(&world, &clerk);
         life.ready();
         let mut state = life.state();
         state.wait_for(|s| *s == State::Running).await.unwrap();
@@ -275,9 +311,11 @@ fn a_lost_directory_is_told_at_once() {
                 }
                 let mut dirs = world.broker.replicas.directories().iter();
                 let lost = dirs.find(|dir| dir.failure().is_some());
-                if lost
-                    .is_some_and(|lost| clerk.0.lock().unwrap().contains(&vec![lost.id().uuid()]))
-                {
+                let is_told = |id| {
+                    let told = clerk.0.lock().unwrap();
+                    told.iter().any(|beat| beat.offline_log_dirs == [id])
+                };
+                if lost.is_some_and(|lost| is_told(lost.id().uuid())) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
