@@ -19,9 +19,10 @@ use tokio::sync::watch;
 
 use crate::broker::lifecycle::{Lifecycle, Registration, State};
 use crate::broker::{Broker, alter_partition};
+use crate::config::layers::MIN_INSYNC_REPLICAS;
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
 use crate::fetcher::Fetchers;
-use crate::metadata::{BrokerEpoch, Publisher};
+use crate::metadata::{BrokerEpoch, MetadataImage, Publisher};
 use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
 use crate::replica::replicas::Outbound;
@@ -249,6 +250,7 @@ impl Node {
             quorum.stop();
             return Err(directories.unused(error));
         }
+        warn_of_overruled(&config, &broker.metadata.image());
         let address = listeners
             .first()
             .map_or_else(unspecified, Listener::local_address);
@@ -335,6 +337,21 @@ impl Node {
         self.lifecycle.stop(patience);
         let left = reached(self.lifecycle.state(), State::ShuttingDown);
         self.quorum.wait_at_most(LEAVE_PATIENCE, left);
+    }
+}
+
+/// Says what this node was given and the cluster has otherwise.
+fn warn_of_overruled(config: &NodeConfig, image: &MetadataImage) {
+    let given = config.values.text(MIN_INSYNC_REPLICAS);
+    let overrides = image.cluster_overrides();
+    let agreed = overrides.and_then(|all| all.get(MIN_INSYNC_REPLICAS));
+    if given.is_some() && given != agreed.map(String::as_str) {
+        tracing::warn!(
+            given,
+            agreed,
+            "min.insync.replicas is the cluster's: the value given to this node counts only where a cluster begins; \
+             change it for all with kafka-configs.sh --entity-type brokers --entity-default"
+        );
     }
 }
 

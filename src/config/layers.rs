@@ -3,11 +3,18 @@
 //! From the top: the topic's override, the broker's dynamic value, the cluster's dynamic default,
 //! the value given at start, the default. A topic key is asked in every layer below the topic's
 //! under the names of its broker synonyms, in their order.
+//!
+//! What was given at start is a node's own. A value that the controller and a partition's leader must agree on is not asked
+//! there: the controller makes the one that it was given the cluster's when the cluster begins.
 
 use crate::config::StaticConfig;
 use crate::config::key::ConfigKey;
 use crate::config::topic_keys::TopicKey;
 pub use crate::metadata::Overrides;
+
+/// The minimum of in-sync replicas. The leader commits nothing below it, and the controller takes replicas that left
+/// the set above it for complete: with two minimums records are committed that the next leader lacks (KIP-966).
+pub const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
 
 /// Where a value stands, with the number that `DescribeConfigs` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +135,8 @@ impl<'a> Layers<'a> {
                     .and_then(|map| found(map, name, ConfigSource::Cluster)),
             );
         }
-        for name in names.clone() {
+        let own = names.clone().filter(|name| *name != MIN_INSYNC_REPLICAS);
+        for name in own {
             answers.extend(self.fixed.text(name).map(|text| Found {
                 name: name.to_owned(),
                 text: text.to_owned(),
@@ -219,6 +227,21 @@ mod tests {
                 "log.retention.hours"
             ]
         );
+    }
+
+    /// A leader that was restarted with a lower minimum committed alone, while the controller, still with the higher one,
+    /// took those that had left the set for complete.
+    #[test]
+    fn the_minimum_of_in_sync_replicas_is_the_clusters_and_no_nodes() {
+        let key = topic_keys::find(MIN_INSYNC_REPLICAS).unwrap();
+        let fixed = fixed(&[(MIN_INSYNC_REPLICAS, "1")]);
+        let cluster = overrides(&[(MIN_INSYNC_REPLICAS, "2")]);
+        let mut layers = Layers::of_static(&fixed);
+        assert_eq!(layers.topic_value(key).1, ConfigSource::Default);
+        layers.cluster = Some(&cluster);
+        let found = layers.topic_value(key);
+        assert_eq!(found, (Some("2".to_owned()), ConfigSource::Cluster));
+        assert_eq!(layers.topic_answers(key).len(), 1);
     }
 
     #[test]

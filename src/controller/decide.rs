@@ -17,10 +17,11 @@ mod topics;
 
 use std::time::Duration;
 
+use crate::config::layers::MIN_INSYNC_REPLICAS;
 use crate::config::{Layers, NodeConfig, StaticConfig, TopicConfig};
 use crate::controller::Sessions;
 use crate::controller::command::{Command, Outcome};
-use crate::metadata::record::{FEATURE, FEATURE_MAX, Record};
+use crate::metadata::record::{FEATURE, FEATURE_MAX, Record, Resource};
 use crate::metadata::{MetadataImage, TopicImage};
 
 pub use draw::Draw;
@@ -158,14 +159,21 @@ pub fn decide(
 }
 
 /// The facts that come before all others in a new cluster.
-pub fn first_records(image: &MetadataImage) -> Vec<Record> {
+pub fn first_records(settings: &Settings, image: &MetadataImage) -> Vec<Record> {
     if image.feature_level() > 0 {
         return Vec::new();
     }
-    vec![Record::FeatureLevel {
+    let level = Record::FeatureLevel {
         name: FEATURE.to_owned(),
         level: FEATURE_MAX,
-    }]
+    };
+    let given = settings.fixed.text(MIN_INSYNC_REPLICAS);
+    let min_insync = given.map(|value| Record::Config {
+        resource: Resource::Cluster,
+        key: MIN_INSYNC_REPLICAS.to_owned(),
+        value: Some(value.to_owned()),
+    });
+    [level].into_iter().chain(min_insync).collect()
 }
 
 #[cfg(test)]

@@ -121,7 +121,7 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         }
         self.quorum.barrier().await.map_err(ControllerError::from)?;
         let image = self.publisher.image();
-        let records = first_records(&image);
+        let records = first_records(&self.settings, &image);
         if !records.is_empty() {
             self.propose(&image, records).await?;
         }

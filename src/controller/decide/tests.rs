@@ -4,7 +4,7 @@ use ottla_storage::ids::DirectoryId;
 use uuid::Uuid;
 
 use super::*;
-use crate::config::StaticConfig;
+use crate::config::{NodeConfig, Sources, StaticConfig};
 use crate::controller::command::*;
 use crate::metadata::image::FeatureRange;
 use crate::metadata::record::{EndpointRecord, Entry};
@@ -72,7 +72,7 @@ impl World {
             draw: Draw::new(1),
             sessions: Sessions::default(),
         };
-        world.apply(first_records(&world.image));
+        world.apply(first_records(&world.settings, &world.image));
         world
     }
 
@@ -204,5 +204,18 @@ fn ids(raw: &[i32]) -> Vec<BrokerId> {
 fn the_feature_level_is_written_once() {
     let world = World::new(settings());
     assert_eq!(world.image.feature_level(), FEATURE_MAX);
-    assert!(first_records(&world.image).is_empty());
+    assert!(first_records(&world.settings, &world.image).is_empty());
+}
+
+/// As Kafka does where it has eligible leader replicas.
+#[test]
+fn the_minimum_that_the_first_controller_was_given_becomes_the_clusters() {
+    let flags = [("min.insync.replicas".to_owned(), "3".to_owned())];
+    let given = NodeConfig::load(&Sources {
+        flags: flags.into(),
+        ..Sources::default()
+    });
+    let world = World::new(Settings::new(&given.unwrap()));
+    let cluster = world.image.cluster_overrides().unwrap();
+    assert_eq!(cluster["min.insync.replicas"], "3");
 }

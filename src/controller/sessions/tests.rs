@@ -32,7 +32,9 @@ fn change(image: &mut MetadataImage, id: i32, to: BrokerState) {
 /// Brokers 1 to `count`, all let in.
 fn image(count: u8) -> MetadataImage {
     let mut image = MetadataImage::default();
-    image.apply_records(&first_records(&image)).unwrap();
+    image
+        .apply_records(&first_records(&settings(), &image))
+        .unwrap();
     for id in 1..=count {
         run(&mut image, &Command::RegisterBroker(registration(id)));
         change(&mut image, i32::from(id), BrokerState::Unfenced);
