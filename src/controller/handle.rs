@@ -12,7 +12,7 @@ use crate::controller::{Command, Outcome};
 use crate::metadata::{BrokerEpoch, BrokerId};
 
 /// Commands that may wait at once, of each kind. A full queue holds back the connections that ask.
-const QUEUE_MAX: usize = 1_024;
+pub(super) const QUEUE_MAX: usize = 1_024;
 
 /// Why a command has no outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -34,7 +34,7 @@ struct Session {
     deadline: MonoMillis,
     /// The image that the broker works by, as far as it has said.
     applied: ImageVersion,
-    /// The image in which it was first seen to be stopping.
+    /// The image in which it was first seen to be stopping and to lead nothing any more: leaderships go in several steps.
     stopping_since: Option<ImageVersion>,
     probe: ProbeFence,
 }
@@ -91,7 +91,7 @@ impl Sessions {
             let session = self.by_broker.entry(broker.id).or_insert_with(begin);
             if !broker.in_controlled_shutdown {
                 session.stopping_since = None;
-            } else if session.stopping_since.is_none() {
+            } else if session.stopping_since.is_none() && !image.leads_any(broker.id) {
                 session.stopping_since = Some(image.version());
             }
         }

@@ -100,6 +100,14 @@ impl MetadataImage {
         self.configs.find(ConfigResource::Cluster)
     }
 
+    /// Whether a broker leads a partition.
+    pub fn leads_any(&self, broker: BrokerId) -> bool {
+        self.topics().iter().any(|topic| {
+            let mut partitions = topic.partitions();
+            partitions.any(|(_, partition)| partition.leader == Some(broker))
+        })
+    }
+
     /// A number that is equal for equal content of one version and, in practice, for no other (M1).
     /// Rejections are left out: they come between two versions, so of two nodes that are at one version
     /// one may have seen more of them.

@@ -77,7 +77,7 @@ fn next(
     wants: &Heartbeat,
     sessions: &Sessions,
 ) -> State {
-    let leads = || leads_any(image, broker);
+    let leads = || image.leads_any(broker.id);
     match state(broker) {
         State::Fenced if wants.wants_shut_down => State::ShutDown,
         State::Fenced if !wants.wants_fence && is_caught_up(broker, wants.applied) => {
@@ -105,14 +105,6 @@ fn answer(broker: &BrokerImage, applied: ImageVersion, next: State) -> Heartbeat
 
 fn is_caught_up(broker: &BrokerImage, applied: ImageVersion) -> bool {
     applied >= broker.registered_at
-}
-
-fn leads_any(image: &MetadataImage, broker: &BrokerImage) -> bool {
-    let mut topics = image.topics().iter();
-    topics.any(|topic| {
-        let mut partitions = topic.partitions();
-        partitions.any(|(_, partition)| partition.leader == Some(broker.id))
-    })
 }
 
 /// Takes the broker out of the ISRs of what lies on failed directories, then takes these away from it.

@@ -11,7 +11,7 @@ use super::{Driver, Quorum};
 use crate::clock;
 use crate::controller::Command;
 use crate::controller::command::{BrokerState, ChangeBroker};
-use crate::controller::handle::{Request, Suspect};
+use crate::controller::handle::{QUEUE_MAX, Request, Suspect};
 use crate::controller::probe::Prober;
 use crate::metadata::{BrokerEpoch, BrokerId};
 
@@ -161,12 +161,14 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         leader.node == Some(self.node) && self.active_term != Some(leader.term)
     }
 
-    /// Takes what waits.
+    /// Takes what waits, of bulk work only as much as a queue holds: the rest waits there and holds back who asks.
     pub(super) fn drain(&mut self) {
         while let Ok(request) = self.requests.urgent.try_recv() {
             self.take(request);
         }
-        while let Ok(request) = self.requests.bulk.try_recv() {
+        while self.waiting.len() < QUEUE_MAX
+            && let Ok(request) = self.requests.bulk.try_recv()
+        {
             self.take(request);
         }
     }
