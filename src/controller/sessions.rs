@@ -141,6 +141,11 @@ impl Sessions {
         Some((id, session.epoch))
     }
 
+    /// When a registration's session ends if nothing is heard of it.
+    pub fn deadline(&self, broker: BrokerId, epoch: BrokerEpoch) -> Option<MonoMillis> {
+        self.find(broker, epoch).map(|session| session.deadline)
+    }
+
     /// When the next session ends.
     pub fn next_deadline(&self, image: &MetadataImage) -> Option<MonoMillis> {
         self.first_to_end(image).map(|(_, deadline)| deadline)

@@ -58,6 +58,18 @@ async fn knock((host, port): &(String, u16)) -> Door {
     let mut stream = match dial::connect((host.as_str(), *port)).await {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Door::Shut,
+        // Taken, and given up before we could look at it: as below, only sooner.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::BrokenPipe
+            ) =>
+        {
+            return Door::Closing;
+        }
         // The address can't be found or reached: that says nothing of the process.
         Err(_) => return Door::Open,
     };

@@ -1,10 +1,13 @@
 //! Watches over brokers: sessions, probes, and registrations that wait for a probe.
 //!
 //! - A probe runs as a task of its own; nothing waits for it but the registration that it is for.
+//! - Who is suspected and found behind an open door is knocked at again until it is heard of, or its session ends: a
+//!   process takes a while to die, and a probe that found no time says nothing.
 //! - A fence carries the broker epoch that its probe was started for, so it can't meet a process that
 //!   has come since.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ottla_storage::time::MonoMillis;
 use tokio::sync::mpsc;
@@ -19,6 +22,9 @@ use crate::metadata::{BrokerId, MetadataImage};
 /// Probes whose answers may wait at once; more wait in their tasks.
 const ENDED_MAX: usize = 64;
 
+/// Between two knocks at a suspect.
+const KNOCK_AGAIN: Duration = Duration::from_millis(100);
+
 /// What the controller knows of brokers beyond the image.
 #[derive(Debug)]
 pub(super) struct Watch<P> {
@@ -28,6 +34,8 @@ pub(super) struct Watch<P> {
     listener: String,
     pub(super) sessions: Sessions,
     running: BTreeSet<Suspect>,
+    /// Who is suspected, and when its session would end if nothing were heard of it from then on.
+    suspected: BTreeMap<Suspect, MonoMillis>,
     /// Registrations that another process of their broker stands against, until its probe has ended.
     parked: BTreeMap<BrokerId, Vec<Request>>,
     ends: mpsc::Sender<Probed>,
@@ -50,6 +58,7 @@ impl<P: Prober> Watch<P> {
             listener: settings.inter_broker_listener.clone(),
             sessions: Sessions::new(settings.session_timeout),
             running: BTreeSet::new(),
+            suspected: BTreeMap::new(),
             parked: BTreeMap::new(),
             ends,
             ended,
@@ -60,9 +69,10 @@ impl<P: Prober> Watch<P> {
     /// fenced if it is gone. This node's own one is where we are.
     pub(super) fn activate(&mut self, now: MonoMillis, image: &MetadataImage) {
         self.sessions.activate(now, image);
+        self.suspected.clear();
         for broker in image.brokers().iter() {
             if !broker.is_fenced && broker.id != self.node {
-                self.probe(broker);
+                self.probe(broker, Duration::ZERO);
             }
         }
     }
@@ -70,8 +80,10 @@ impl<P: Prober> Watch<P> {
     /// Somebody says that a process may be gone.
     pub(super) fn suspect(&mut self, now: MonoMillis, image: &MetadataImage, suspect: Suspect) {
         let Suspect { broker, epoch } = suspect;
+        let deadline = self.sessions.deadline(broker, epoch);
         if let Some(broker) = self.sessions.suspect(now, image, broker, epoch) {
-            self.probe(broker);
+            self.suspected.extend(deadline.map(|at| (suspect, at)));
+            self.probe(broker, Duration::ZERO);
         }
     }
 
@@ -93,7 +105,7 @@ impl<P: Prober> Watch<P> {
             return None;
         }
         self.parked.entry(rival.id).or_default().push(request);
-        self.probe(rival);
+        self.probe(rival, Duration::ZERO);
         None
     }
 
@@ -121,6 +133,8 @@ impl<P: Prober> Watch<P> {
         let Probed { suspect, is_gone } = probed;
         self.running.remove(&suspect);
         let parked = self.parked.remove(&suspect.broker).unwrap_or_default();
+        let Suspect { broker, epoch } = suspect;
+        let suspected = self.suspected.remove(&suspect);
         if is_gone {
             if !parked.is_empty() {
                 // Whoever asked goes ahead, and the old process has no session to stand on.
@@ -132,7 +146,14 @@ impl<P: Prober> Watch<P> {
             return (parked, found.is_some().then_some(suspect));
         }
         for request in parked {
-            refuse_duplicate(request, suspect.broker);
+            refuse_duplicate(request, broker);
+        }
+        let is_silent = suspected.filter(|at| self.sessions.deadline(broker, epoch) == Some(*at));
+        if let (Some(at), Some(found)) =
+            (is_silent, self.sessions.suspect(now, image, broker, epoch))
+        {
+            self.suspected.insert(suspect, at);
+            self.probe(found, KNOCK_AGAIN);
         }
         (Vec::new(), None)
     }
@@ -143,7 +164,7 @@ impl<P: Prober> Watch<P> {
         parked.into_values().flatten().collect()
     }
 
-    fn probe(&mut self, broker: &BrokerImage) {
+    fn probe(&mut self, broker: &BrokerImage, after: Duration) {
         let suspect = Suspect {
             broker: broker.id,
             epoch: broker.epoch,
@@ -156,6 +177,7 @@ impl<P: Prober> Watch<P> {
         }
         let (knock, ends) = (self.prober.is_gone(endpoint), self.ends.clone());
         tokio::spawn(async move {
+            tokio::time::sleep(after).await;
             let is_gone = knock.await;
             // A driver that has ended has no use for it.
             let _ = ends.send(Probed { suspect, is_gone }).await;

@@ -176,6 +176,18 @@ fn brokers_are_knocked_at_where_brokers_reach_them() {
     });
 }
 
+/// A process was not quite dead when it was knocked at, and was held for alive until its session ended.
+#[test]
+fn a_suspect_that_stays_silent_is_knocked_at_again() {
+    with_driver(|world| async move {
+        let epoch = world.let_in(2).await;
+        world.controller.suspect(broker(2), epoch);
+        world.until_knocked().await;
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        world.until_fenced(2).await;
+    });
+}
+
 #[test]
 fn an_open_door_proves_nothing() {
     with_driver(|world| async move {
