@@ -16,6 +16,7 @@ pub mod log;
 pub mod log_dir;
 pub mod meta_properties;
 pub mod partition_metadata;
+pub mod planted;
 pub mod producer_state;
 mod properties;
 mod recovery;

@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use super::effect::{
@@ -281,6 +282,10 @@ impl Partition {
         };
         let mut follower = Follower::new(following, bounds, known);
         follower.flush(self.settings, effects);
+        if is_planted("truncation-follows-epochs") {
+            let to = follower.high_watermark();
+            effects.push(Effect::Truncate { to });
+        }
         self.role = Role::Follower(follower);
     }
 

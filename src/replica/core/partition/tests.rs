@@ -686,6 +686,19 @@ fn a_follower_takes_the_high_watermark_of_its_leader_within_its_own_log() {
     );
 }
 
+/// KIP-101: the high watermark arrives a round late, so what lies above it may be committed.
+#[test]
+fn gotcha_04_a_follower_truncates_by_epoch_and_not_to_its_high_watermark() {
+    let mut world = World::new(settings(1, false));
+    world.follow(3);
+    world.replicated(3, 30, 4);
+    world.follow(4);
+    assert_eq!(
+        (world.bounds.end, &*world.truncations),
+        (offset(30), &[][..])
+    );
+}
+
 /// KIP-279 and KAFKA-14704.
 #[test]
 fn a_follower_truncates_to_where_the_logs_part() {
