@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::broker::lifecycle::{Lifecycle, Registration, State};
 use crate::broker::{Broker, alter_partition};
+use crate::clock;
 use crate::config::layers::MIN_INSYNC_REPLICAS;
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
 use crate::fetcher::Fetchers;
@@ -217,6 +218,7 @@ impl Node {
             isr_proposals,
             fetch_orders,
             work: worker::start().map_err(StartError::Thread)?,
+            clock: Arc::new(clock::SystemClock),
         };
         let replicas = Arc::new(Replicas::new(
             config.node_id,

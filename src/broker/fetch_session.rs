@@ -62,12 +62,12 @@ impl PartitionKey {
 
 /// What a client asks of one partition, as on the wire (-1: not given).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionAsk {
-    pub(crate) fetch_offset: i64,
-    pub(crate) max_bytes: i32,
-    pub(crate) current_leader_epoch: i32,
-    pub(crate) last_fetched_epoch: i32,
-    pub(crate) log_start_offset: i64,
+pub struct PartitionAsk {
+    pub fetch_offset: i64,
+    pub max_bytes: i32,
+    pub current_leader_epoch: i32,
+    pub last_fetched_epoch: i32,
+    pub log_start_offset: i64,
 }
 
 /// The session part of a fetch request.

@@ -12,7 +12,7 @@
 mod events;
 #[cfg(test)]
 pub(crate) mod fake;
-mod group;
+pub mod group;
 mod quorum;
 mod watch;
 

@@ -190,6 +190,7 @@ mod tests {
             metadata.clone(),
         );
         let outbound = Outbound {
+            clock: Arc::new(crate::clock::SystemClock),
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work: worker::start().unwrap(),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
-use ottla_storage::{LogEvent, Offset};
+use ottla_storage::{Clock, LogEvent, Offset};
 
 use super::combining::Writer;
 use super::core::effect::{
@@ -23,7 +23,6 @@ use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, Requ
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
-use crate::clock;
 use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch};
 
 mod append;
@@ -106,6 +105,7 @@ pub(crate) struct Driver {
     log: Log,
     config: Arc<PartitionConfig>,
     proposals: IsrProposals,
+    clock: Arc<dyn Clock>,
     /// The part that waits for the log to be open.
     part: Option<Part>,
     /// How far the partition was committed when the log was opened.
@@ -137,7 +137,7 @@ impl Writer<Event> for Driver {
     }
 
     fn turn(&mut self, events: &mut Vec<Event>) {
-        let now = clock::mono();
+        let now = self.clock.mono();
         for event in events.drain(..) {
             if !matches!(event, Event::Request(Request::Produce(_))) {
                 self.append_group(now);
@@ -159,6 +159,7 @@ impl Driver {
         core: Partition,
         config: Arc<PartitionConfig>,
         proposals: IsrProposals,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             replica,
@@ -168,6 +169,7 @@ impl Driver {
             log: Log::Closed,
             config,
             proposals,
+            clock,
             part: None,
             opened_high_watermark: Offset::ZERO,
             asked: HashMap::new(),
@@ -220,7 +222,7 @@ impl Driver {
             Event::Retain => self.decide(now, effect::Event::Retain),
             // No decision depends on it: what is forgotten was of no use any more.
             Event::ExpireProducers => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 self.with_log(|log| {
                     log.expire_producers(wall);
                 });
@@ -331,7 +333,7 @@ impl Driver {
                 });
             }
             Effect::AdvanceLogStart { to } => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 // Consumers below `to` are cut off now; the files go as soon as they may.
                 let high_watermark = self.core.high_watermark().unwrap_or(to);
                 self.with_log(|log| {
@@ -341,7 +343,7 @@ impl Driver {
                 self.moved(now);
             }
             Effect::Retain { high_watermark } => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 self.with_log(|log| {
                     log.apply_retention(wall, high_watermark);
                 });

@@ -119,6 +119,7 @@ impl World {
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work,
+            clock: Arc::new(clock::SystemClock),
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);

@@ -10,7 +10,7 @@
 //!   them, so none starves.
 
 mod park;
-mod read;
+pub mod read;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -56,10 +56,11 @@ struct Fetch {
 
 /// A broker that fetches as a replica.
 #[derive(Clone, Copy, Debug)]
-struct Follower {
-    id: BrokerId,
+pub struct Follower {
+    /// Who.
+    pub id: BrokerId,
     /// Its registration, if it says.
-    epoch: Option<BrokerEpoch>,
+    pub epoch: Option<BrokerEpoch>,
 }
 
 /// One partition to be read.
@@ -285,7 +286,10 @@ impl Admitted {
 }
 
 /// Whether a follower may be in sync, or why its fetch does not count as one.
-fn standing(
+///
+/// # Errors
+/// The code that its fetch of the partition is answered with.
+pub fn standing(
     image: &MetadataImage,
     topic: &TopicImage,
     partition: i32,

@@ -99,6 +99,7 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         }
         let settings = (config.storage.clone(), config.replica.lag_max);
         let outbound = Outbound {
+            clock: Arc::new(crate::clock::SystemClock),
             isr_proposals: crate::replica::isr_change::queue().0,
             fetch_orders: crate::replica::following::queue().0,
             work: worker::start().unwrap(),

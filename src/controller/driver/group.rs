@@ -11,7 +11,7 @@ use crate::metadata::{BrokerId, MetadataImage};
 
 /// What was decided about one command.
 #[derive(Debug)]
-pub(super) enum Decided {
+pub enum Decided {
     /// Its answer, once the group's facts are applied.
     Last(Result<Outcome, ControllerError>),
     /// Its first facts: it is decided again once they are applied.
@@ -20,16 +20,16 @@ pub(super) enum Decided {
 
 /// A group that takes no more commands.
 #[derive(Debug)]
-pub(super) struct DecidedGroup {
+pub struct DecidedGroup {
     /// The facts of all commands.
-    pub(super) records: Vec<Record>,
+    pub records: Vec<Record>,
     /// One per command, in order.
-    pub(super) decisions: Vec<Decided>,
+    pub decisions: Vec<Decided>,
 }
 
 /// A group that grows.
 #[derive(Debug)]
-pub(super) struct Group<'a> {
+pub struct Group<'a> {
     settings: &'a Settings,
     draw: &'a mut Draw,
     sessions: &'a Sessions,
@@ -42,7 +42,8 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(
+    /// An empty one over the applied image.
+    pub fn new(
         settings: &'a Settings,
         image: &MetadataImage,
         draw: &'a mut Draw,
@@ -61,7 +62,7 @@ impl<'a> Group<'a> {
     }
 
     /// Decides one more command, or says that it belongs to the next group.
-    pub(super) fn add(&mut self, command: &Command) -> bool {
+    pub fn add(&mut self, command: &Command) -> bool {
         if matches!(self.decisions.last(), Some(Decided::Step)) {
             return false;
         }
@@ -100,7 +101,8 @@ impl<'a> Group<'a> {
         true
     }
 
-    pub(super) fn decided(self) -> DecidedGroup {
+    /// Closes it.
+    pub fn decided(self) -> DecidedGroup {
         DecidedGroup {
             records: self.records,
             decisions: self.decisions,

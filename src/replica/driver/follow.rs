@@ -13,7 +13,6 @@ use super::super::core::partition::Standing;
 use super::super::following::{Answer, FromLeader};
 use super::log::{Disposal, Log, bounds};
 use super::{Driver, LogBounds};
-use crate::clock;
 
 impl Driver {
     pub(super) fn hear_leader(&mut self, now: MonoMillis, from: FromLeader) {
@@ -32,7 +31,7 @@ impl Driver {
             Answer::Records { records, state } => {
                 let mut result = Ok(());
                 if !records.is_empty() {
-                    let appended = log.append_as_follower(&records, clock::wall());
+                    let appended = log.append_as_follower(&records, self.clock.wall());
                     result = appended.map(|_| ());
                 }
                 let bounds = bounds(log);
@@ -70,7 +69,7 @@ impl Driver {
             return;
         };
         let from = log.log_end();
-        match log.truncate_to(to, clock::wall()) {
+        match log.truncate_to(to, self.clock.wall()) {
             Ok(to) => {
                 self.say_truncated(from, to);
                 self.moved(now);
@@ -84,7 +83,7 @@ impl Driver {
             return;
         };
         let from = log.log_end();
-        match log.restart_at(at, clock::wall()) {
+        match log.restart_at(at, self.clock.wall()) {
             Ok(()) => {
                 let bounds: LogBounds = bounds(log);
                 self.say_truncated(from, at);
