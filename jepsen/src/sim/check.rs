@@ -605,6 +605,30 @@ impl Oracle {
     }
 }
 
+/// A replica's standing in a few words.
+pub(super) fn standing(view: &View) -> String {
+    let (part, epoch, high_watermark, log) = match view {
+        View::Led(led) => (
+            "leads",
+            led.reign.leader_epoch,
+            led.reign.high_watermark,
+            &led.log,
+        ),
+        View::Followed(followed) => {
+            let (epoch, high_watermark) = (followed.leader_epoch, followed.high_watermark);
+            ("follows", epoch, high_watermark, &followed.log)
+        }
+        View::Closed => return "closed".to_owned(),
+        View::Refused(refusal) => return format!("refuses: {refusal}"),
+    };
+    format!(
+        "{part} in epoch {epoch}, log {}..{}, committed {high_watermark}, last epoch {}",
+        log.log_start(),
+        log.log_end(),
+        LeaderEpoch::to_wire(log.last_epoch()),
+    )
+}
+
 /// A partition's state in a few words.
 pub(super) fn state(partition: &PartitionImage) -> String {
     let ids = |ids: &[BrokerId]| {

@@ -15,7 +15,7 @@ use super::check::{Oracle, Scene, Violation};
 use super::client::Ears;
 use super::count::Counts;
 use super::network::{Links, Message};
-use super::node::{Node, SimClock};
+use super::node::{Node, Process, SimClock};
 use super::plan::{Plan, Shape};
 use super::quorum::{Proposal, Quorum};
 use super::trace::Trace;
@@ -110,6 +110,7 @@ pub(super) struct World<'p> {
     touched: BTreeSet<usize>,
     /// What happened, in words, if somebody wants to read it.
     story: Option<Vec<String>>,
+    standings: BTreeMap<(usize, ReplicaKey), String>,
 }
 
 /// What a history was like.
@@ -166,6 +167,7 @@ impl<'p> World<'p> {
             is_healed: false,
             touched: BTreeSet::new(),
             story: None,
+            standings: BTreeMap::new(),
             rng,
         })
     }
@@ -371,6 +373,7 @@ impl<'p> World<'p> {
 
     fn after(&mut self, node: usize) -> Result<(), Violation> {
         self.tidy(node);
+        self.tell_of_replicas(node);
         {
             let truth = self.quorum.image();
             let scene = Scene {
@@ -383,6 +386,22 @@ impl<'p> World<'p> {
         self.hear_clients()?;
         self.note_failure(node);
         Ok(())
+    }
+
+    /// Tells how a node's replicas stand, where that is new.
+    fn tell_of_replicas(&mut self, node: usize) {
+        if self.story.is_none() {
+            return;
+        }
+        let process = self.nodes.get(node).and_then(|node| node.process.as_ref());
+        let replicas = process.map(Process::all_replicas).unwrap_or_default();
+        for (key, replica) in replicas {
+            let now = super::check::standing(&replica.view());
+            if self.standings.get(&(node, key)) != Some(&now) {
+                self.tell(|| format!("{} partition {}: {now}", node + 1, key.partition.get()));
+                self.standings.insert((node, key), now);
+            }
+        }
     }
 
     fn hear_clients(&mut self) -> Result<(), Violation> {
