@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::OpenError;
+use ottla_storage::epoch_cache::EpochEnd;
 use ottla_storage::fs::{Fs, OpenMode, StdFs};
+use ottla_storage::log::PartitionLog;
 use ottla_storage::log_dir::LogStatus;
 
 use crate::support::*;
@@ -92,7 +94,7 @@ fn indexes_and_snapshots_may_be_lost_without_changing_an_answer() {
     )
     .unwrap();
     append_many(&mut log, 50);
-    let answers = |log: &ottla_storage::log::PartitionLog| {
+    let answers = |log: &PartitionLog| {
         let view = log.view();
         let times: Vec<_> = (999_999..1_000_002)
             .map(|at| {
@@ -296,4 +298,43 @@ fn a_clean_log_with_more_bytes_than_the_journal_says_is_scanned() {
     assert_eq!(contents(&log), expected);
     let size = fs.open(&name, OpenMode::Read).unwrap().stat().unwrap().len;
     assert_eq!(size, log.view().size_bytes());
+}
+
+/// Appends to epochs that begin and end within segments; the second reaches over several.
+fn append_epochs(log: &mut PartitionLog, mut each: impl FnMut(&mut PartitionLog)) {
+    for leader in 1..=3 {
+        for _ in 0..17 {
+            append_values(log, epoch(leader), &["a value of some length"]);
+            each(log);
+        }
+    }
+}
+
+/// Where each epoch ends; whatever was lost or scanned, this is what truncation is decided by.
+fn epoch_ends(log: &PartitionLog) -> Vec<Option<EpochEnd>> {
+    let ends = 0..5;
+    ends.map(|leader| log.view().end_offset_for(epoch(leader)))
+        .collect()
+}
+
+/// R6: a scan that began within an epoch moved its start up to where it began, and with it the end of the epoch before,
+/// if another had begun since. A follower whose log had parted below that end was then told that it had not.
+#[test]
+fn a_scan_leaves_the_starts_of_epochs_where_they_are() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_epochs(&mut log, |log| {
+        log.request_flush();
+        bench.dir.run_pending();
+        let expected = epoch_ends(log);
+        let copy = disk.fork();
+        copy.kill();
+        let bench = start(Arc::new(copy.mount()), Path::new(DATA)).unwrap();
+        bench.recover(&config);
+        let recovered = bench.create(key(0), &config).unwrap();
+        assert_eq!(recovered.log_end(), log.log_end());
+        assert_eq!(epoch_ends(&recovered), expected, "at {}", log.log_end());
+    });
 }
