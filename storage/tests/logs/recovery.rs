@@ -300,6 +300,8 @@ fn a_clean_log_with_more_bytes_than_the_journal_says_is_scanned() {
     assert_eq!(size, log.view().size_bytes());
 }
 
+const EPOCHS: &str = "leader-epoch-checkpoint";
+
 /// Appends to epochs that begin and end within segments; the second reaches over several.
 fn append_epochs(log: &mut PartitionLog, mut each: impl FnMut(&mut PartitionLog)) {
     for leader in 1..=3 {
@@ -337,4 +339,34 @@ fn a_scan_leaves_the_starts_of_epochs_where_they_are() {
         assert_eq!(recovered.log_end(), log.log_end());
         assert_eq!(epoch_ends(&recovered), expected, "at {}", log.log_end());
     });
+}
+
+/// S8 and R6: a log that holds records knows their epochs, whatever became of the file that says so.
+#[test]
+fn epochs_that_were_lost_are_found_in_the_batches() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_epochs(&mut log, |_| {});
+    let expected = epoch_ends(&log);
+    log.request_flush();
+    bench.dir.run_pending();
+    let crashed = disk.fork();
+    bench.close(log);
+    for (from, is_clean) in [(&disk, true), (&crashed, false)] {
+        from.kill();
+        for damage in [None, Some(Vec::new()), Some(b"noise".to_vec())] {
+            let copy = from.fork();
+            let fs: Arc<dyn Fs> = Arc::new(copy.mount());
+            match damage.clone() {
+                None => fs.remove(&file(EPOCHS)).unwrap(),
+                Some(bytes) => copy.plant(&file(EPOCHS), bytes),
+            }
+            let bench = start(fs, Path::new(DATA)).unwrap();
+            bench.recover(&config);
+            let log = bench.create(key(0), &config).unwrap();
+            assert_eq!(epoch_ends(&log), expected, "{is_clean} {damage:?}");
+        }
+    }
 }
