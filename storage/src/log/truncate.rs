@@ -20,6 +20,7 @@ use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault, RETRY_AFTER};
 use crate::ids::Offset;
 use crate::index::{OffsetEntry, SegmentIndex};
+use crate::planted::is_planted;
 use crate::producer_state::ProducerStates;
 use crate::segment::scan::{HeaderScan, ScanError};
 use crate::segment::{Segment, write_index_files};
@@ -110,7 +111,9 @@ impl PartitionLog {
     ) -> Result<Offset, TruncateError> {
         self.check_truncatable()?;
         if target >= self.bounds.log_end {
-            if Arc::make_mut(&mut self.epochs).truncate_from_end(target) {
+            if !is_planted("a-cut-that-cuts-nothing-takes-epochs")
+                && Arc::make_mut(&mut self.epochs).truncate_from_end(target)
+            {
                 self.publish();
             }
             return Ok(self.bounds.log_end);

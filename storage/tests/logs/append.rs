@@ -501,3 +501,33 @@ fn a_log_start_within_a_segment_hides_records_and_survives_reopening() {
     assert_eq!(log.log_start(), offset(7));
     assert_eq!(contents(&log).first().unwrap().0, 7);
 }
+
+/// KAFKA-10706: two elections without a record left epochs at the log's end. A truncation to that very end cut nothing
+/// and left them there, so that the follower asked with the same epoch for ever.
+#[test]
+fn gotcha_02_a_truncation_to_the_log_end_takes_the_epochs_that_begin_there() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_values(&mut log, epoch(1), &["a"]);
+    assert!(log.assign_epoch(epoch(3)));
+    assert_eq!(log.view().last_epoch(), Some(epoch(3)));
+    assert_eq!(
+        log.truncate_to(offset(1), arrival().now).unwrap(),
+        offset(1)
+    );
+    assert_eq!(log.view().last_epoch(), Some(epoch(1)));
+    assert_eq!(contents(&log).len(), 1);
+}
+
+/// KAFKA-7415: a reign is remembered although nothing was ever written in it.
+#[test]
+fn a_reign_without_a_record_is_remembered_by_a_stop_in_order() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_values(&mut log, epoch(1), &["a"]);
+    bench.settle();
+    assert!(log.assign_epoch(epoch(3)));
+    bench.close(log);
+    let log = bench.create(key(0), &small_config()).unwrap();
+    assert_eq!(log.view().last_epoch(), Some(epoch(3)));
+}
