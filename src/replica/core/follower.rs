@@ -6,6 +6,7 @@
 //! - R1: its high watermark is the leader's, within its own log; it may move back.
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
+use ottla_storage::planted::is_planted;
 
 use super::effect::{Effect, Effects, Following, LeaderState, LogBounds, Settings};
 use super::high_watermark::HighWatermark;
@@ -99,7 +100,7 @@ impl Follower {
         if leader_epoch != self.following.leader_epoch {
             return;
         }
-        let to = match own {
+        let to = match own.filter(|_| !is_planted("logs-meet-in-a-common-epoch")) {
             Some((own_epoch, own_end)) if own_epoch == epoch => own_end.min(end),
             // The next fetch asks about that earlier epoch.
             Some((_, own_end)) => own_end,
@@ -129,6 +130,8 @@ impl Follower {
     /// The whole log was thrown away: the high watermark goes with it (KAFKA-9491).
     pub(crate) fn restarted(&mut self, bounds: LogBounds) {
         self.lies(bounds);
-        self.high_watermark = bounds.start;
+        if !is_planted("a-log-begun-anew-takes-the-high-watermark-along") {
+            self.high_watermark = bounds.start;
+        }
     }
 }

@@ -241,10 +241,12 @@ impl Partition {
             },
         };
         let (leader_epoch, start) = (leader.epoch(), leader.epoch_start());
-        effects.push(Effect::StartEpoch {
-            leader_epoch,
-            start,
-        });
+        if !is_planted("a-reign-is-noted-before-it-writes") {
+            effects.push(Effect::StartEpoch {
+                leader_epoch,
+                start,
+            });
+        }
         leader.advance(now, self.settings, effects);
         self.role = Role::Leader(leader);
     }
