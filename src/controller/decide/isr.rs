@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use ottla_storage::ids::LeaderEpoch;
+use ottla_storage::planted::is_planted;
 
 use crate::controller::command::{
     AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AlteredPartitions,
@@ -99,12 +100,12 @@ impl Alteration<'_> {
         wanted: &AlterPartitionOne,
     ) -> Result<(), AlterPartitionError> {
         let (leader_epoch, partition_epoch) = (partition.leader_epoch, partition.partition_epoch);
-        if wanted.leader_epoch > leader_epoch.get()
-            || wanted.partition_epoch > partition_epoch.get()
-        {
+        let is_ahead = wanted.leader_epoch > leader_epoch.get()
+            || wanted.partition_epoch > partition_epoch.get();
+        if is_ahead && !is_planted("whoever-is-ahead-is-not-fenced") {
             return Err(AlterPartitionError::NotController);
         }
-        if wanted.leader_epoch < leader_epoch.get() {
+        if wanted.leader_epoch != leader_epoch.get() {
             return Err(AlterPartitionError::FencedLeaderEpoch {
                 current: leader_epoch,
             });
@@ -127,7 +128,11 @@ impl Alteration<'_> {
         for (broker, epoch) in members {
             let registration = self.image.brokers().find(broker);
             let is_eligible = registration.is_some_and(|found| {
-                found.is_active() && (epoch == -1 || epoch == found.epoch.get())
+                let is_active = found.is_active() || is_planted("members-are-active");
+                let is_seen = epoch == -1
+                    || epoch == found.epoch.get()
+                    || is_planted("members-are-the-processes-that-were-seen");
+                is_active && is_seen
             });
             if !is_eligible {
                 return Err(AlterPartitionError::IneligibleReplica { broker });
