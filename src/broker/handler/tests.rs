@@ -61,14 +61,17 @@ impl QuorumView for FixedQuorum {
 }
 
 /// A broker with id 1 that has joined a cluster of its own.
-struct World {
+pub(super) struct World {
     disk: SimDisk,
-    broker: Arc<Broker>,
+    pub(super) broker: Arc<Broker>,
     core: Rc<Core>,
     fake: Rc<fake::Fake>,
 }
 
-fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(World) -> F) {
+pub(super) fn with_world<F: Future<Output = ()>>(
+    flags: &[(&str, &str)],
+    test: impl FnOnce(World) -> F,
+) {
     let flags = flags
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -150,7 +153,7 @@ impl World {
         }
     }
 
-    async fn create(&self, name: &str, partitions: i32) {
+    pub(super) async fn create(&self, name: &str, partitions: i32) {
         let mut command = crate::controller::command::CreateTopics::with_defaults(name);
         command.topics[0].partitions = partitions;
         let created = self.broker.admin.controller.create_topics(command).await;

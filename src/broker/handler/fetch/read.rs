@@ -1,11 +1,13 @@
 //! One look at a fetch's partitions: what each has for this reader, from one view each.
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
 
 use super::{Admitted, Fetch, Follower, Target};
-use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
+use crate::broker::fetch_session::PartitionAnswer;
 use crate::broker::partitions::check_epoch;
 use crate::metadata::ImageVersion;
+use crate::replica::Replica;
 use crate::replica::request::{FollowerFetch, Refusal};
 use crate::replica::view::{Led, View};
 use crate::wire::error_code::ErrorCode;
@@ -138,7 +140,7 @@ fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> Partiti
                 // The first records of a response come whole, however long their batch is.
                 is_one_batch_due: reading.bytes == 0,
             };
-            read_led(led, &target.ask, reader).unwrap_or_else(PartitionRead::error)
+            read_seen(replica, led, &target.ask, reader)
         }
         View::Refused(refusal) => PartitionRead::error(Refusal::into(*refusal)),
         View::Followed(_) => PartitionRead::error(ErrorCode::NotLeaderOrFollower),
@@ -150,7 +152,20 @@ fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> Partiti
     }
 }
 
-/// What a leader has for a reader.
+/// What a partition that was seen to be led has for a reader.
+fn read_seen(replica: &Replica, seen: &Led, ask: &PartitionAsk, reader: Reader) -> PartitionRead {
+    let mut read = read_led(seen, ask, reader).unwrap_or_else(PartitionRead::error);
+    if is_planted("one-view-answers-a-fetch")
+        && let View::Led(later) = &**replica.view()
+    {
+        let later = read_led(later, ask, reader).ok();
+        read.range = later.and_then(|later| later.range);
+    }
+    read
+}
+
+/// What a leader has for a reader. Everything in the answer comes from this one view: what it says of the offsets belongs
+/// to the records in it.
 ///
 /// # Errors
 /// The code that the fetch of the partition is answered with.
@@ -261,3 +276,6 @@ fn divergence(
         end_offset: end.get(),
     }))
 }
+
+#[cfg(test)]
+mod tests;

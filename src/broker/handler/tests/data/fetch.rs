@@ -418,3 +418,36 @@ fn no_other_broker_is_a_replica_here() {
         );
     });
 }
+
+/// KIP-903: the process that sent it is gone, and its log may be another one by now.
+#[test]
+fn gotcha_09_a_fetch_of_an_older_process_of_a_broker_is_refused() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(1, 10)).await;
+        let again = crate::controller::command::RegisterBroker {
+            incarnation: crate::metadata::Incarnation(Uuid::from_u128(9)),
+            ..crate::controller::decide::tests::registration(1)
+        };
+        let old = world
+            .broker
+            .metadata
+            .image()
+            .brokers()
+            .find(id(1))
+            .unwrap()
+            .epoch;
+        let now = fake::join(&world.broker.admin.controller, again).await;
+        assert!(now > old);
+        for (epoch, code) in [
+            (old, ErrorCode::NotLeaderOrFollower),
+            (now, ErrorCode::None),
+        ] {
+            let mut ask = request(&world, vec![partition(0, 1)]);
+            ask.replica_state.replica_id = 1;
+            ask.replica_state.replica_epoch = epoch.get();
+            assert_eq!(fetch_one(&client, &ask, 17).await.code, code);
+        }
+    });
+}
