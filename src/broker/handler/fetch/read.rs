@@ -4,7 +4,7 @@ use ottla_storage::planted::is_planted;
 use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
 
 use super::{Admitted, Fetch, Follower, Target};
-use crate::broker::fetch_session::PartitionAnswer;
+use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
 use crate::broker::partitions::check_epoch;
 use crate::metadata::ImageVersion;
 use crate::replica::Replica;
