@@ -223,7 +223,7 @@ fn a_read_keeps_to_whole_batches_below_its_bounds() {
 }
 
 #[test]
-fn a_segment_ends_by_size_age_and_offset_range() {
+fn a_segment_ends_by_size_and_age() {
     let bench = bench();
     let segment = SegmentConfig {
         bytes: 300,
@@ -251,12 +251,21 @@ fn a_segment_ends_by_size_age_and_offset_range() {
         offset(11),
         "three batches fill a segment"
     );
-    // A follower may be given a batch whose offset does not fit the segment's 31 bits.
-    let far = Offset::from_wire(11 + (1 << 31)).unwrap();
+}
+
+/// KAFKA-6264: an index holds offsets in 31 bits from its segment's base, and a compacted log has gaps as large as it
+/// likes.
+#[test]
+fn gotcha_27_a_batch_beyond_31_bits_begins_a_segment() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_many(&mut log, 2);
+    let far = Offset::from_wire(1 << 31).unwrap();
     log.append_as_follower(&placed_batch(far, epoch(1), &["far"]), arrival().now)
         .unwrap();
+    assert_eq!(log.view().active_base(), offset(2));
     assert_eq!(log.log_end(), far.next());
-    assert_eq!(log.view().active_base(), offset(13));
+    assert_eq!(contents(&log).len(), 3);
 }
 
 /// An index without room for an entry made each empty segment seem full: a follower rolled for ever under its lock, and

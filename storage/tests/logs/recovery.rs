@@ -370,3 +370,101 @@ fn epochs_that_were_lost_are_found_in_the_batches() {
         }
     }
 }
+
+/// KAFKA-16541: a file that was half written when the power went said nothing, or something else, of the reigns below
+/// the recovery point.
+#[test]
+fn gotcha_26_leader_epochs_are_put_in_place_whole_whenever_the_power_goes() {
+    let config = small_config();
+    let mut crashes = 0;
+    for (changes, seed) in (0..20).flat_map(|changes| (0..10).map(move |seed| (changes, seed))) {
+        let disk = SimDisk::new();
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        let mut log = bench.create(key(0), &config).unwrap();
+        append_many(&mut log, 30);
+        assert!(log.assign_epoch(epoch(2)));
+        append_values(&mut log, epoch(2), &["of the second reign"]);
+        bench.settle();
+        assert!(log.assign_epoch(epoch(3)));
+        log.request_flush();
+        disk.crash_in(changes, seed);
+        bench.dir.run_pending();
+        disk.call_off_crash();
+        crashes += disk.counts().crashes;
+        disk.kill();
+        let bytes = disk.read(&file("leader-epoch-checkpoint")).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(
+            ["0\n2\n1 0\n2 30\n", "0\n3\n1 0\n2 30\n3 31\n"].contains(&&*text),
+            "crash {changes}, seed {seed}: {text:?}"
+        );
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        bench.recover(&config);
+        let log = bench.create(key(0), &config).unwrap();
+        let end = log.view().end_offset_for(epoch(1)).map(|found| found.end);
+        assert_eq!(end, Some(offset(30)), "crash {changes}, seed {seed}");
+    }
+    assert!(
+        crashes >= 30,
+        "{crashes} crashes while the file was written"
+    );
+}
+
+/// KAFKA-6264: a segment of before the check, or of another broker, does not keep the others from their start.
+#[test]
+fn gotcha_27_a_segment_with_offsets_beyond_31_bits_opens() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    let mut expected = append_many(&mut log, 4);
+    bench.close(log);
+    disk.kill();
+    let name = file("00000000000000000000.log");
+    let mut bytes = disk.read(&name).unwrap();
+    let far = i64::from(i32::MAX) + 10;
+    for at in far..far + 4 {
+        let base = ottla_storage::Offset::from_wire(at).unwrap();
+        bytes.extend(placed_batch(base, epoch(1), &["far"]));
+        expected.push((at, "far".to_owned()));
+    }
+    disk.plant(&name, bytes);
+    for is_scanned in [true, false] {
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        let mut log = bench.create(key(0), &config).unwrap();
+        assert_eq!(contents(&log), expected, "scanned: {is_scanned}");
+        let end = log.log_end();
+        append_values(&mut log, epoch(1), &["behind"]);
+        expected.push((end.get(), "behind".to_owned()));
+        assert_eq!(contents(&log), expected, "scanned: {is_scanned}");
+        if is_scanned {
+            assert_eq!(log.view().active_base(), end, "goes on in a new segment");
+        }
+        bench.create(key(1), &config).unwrap();
+        bench.close(log);
+        disk.kill();
+    }
+}
+
+/// Moved ahead of the sync, the recovery point hides from recovery what the power cut may have damaged: here what was
+/// never synced would be missed as lost for good, or, if some of it was there, be believed unread.
+#[test]
+fn gotcha_46_only_a_flush_moves_the_recovery_point() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 3);
+    log.request_flush();
+    bench.dir.run_pending();
+    append_many(&mut log, 3);
+    // Writes the log's positions to the journal.
+    log.advance_log_start(offset(1));
+    let state = bench.dir.log(key(0)).unwrap();
+    assert!(state.recovery_point <= offset(3), "{state:?}");
+    disk.crash(1);
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    bench.recover(&config);
+    let log = bench.create(key(0), &config).unwrap();
+    assert!(log.log_end() >= offset(3));
+}
