@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ottla_storage::LeaderEpoch;
+use ottla_storage::planted::is_planted;
 use uuid::Uuid;
 
 use super::Broker;
@@ -12,7 +13,8 @@ use super::context::Context;
 use super::purgatory::WakeCell;
 use crate::clock;
 use crate::metadata::{
-    BrokerId, ImageVersion, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
+    BrokerId, BrokerImage, ImageVersion, MetadataImage, PartitionImage, PartitionIndex, TopicId,
+    TopicImage,
 };
 use crate::replica::request::Refusal;
 use crate::replica::view::{Led, View};
@@ -203,13 +205,18 @@ pub(crate) fn leader_hint(
     Some((partition.leader?, partition.leader_epoch.get()))
 }
 
-/// How the client's listener reaches a broker: host, port and rack.
+/// Whether clients are sent to a broker: what stands in the registration of a fenced one may lead nowhere.
+pub(crate) fn is_shown(broker: &BrokerImage) -> bool {
+    !broker.is_fenced || is_planted("fenced-brokers-are-not-shown")
+}
+
+/// How the client's listener reaches a broker that is shown: host, port and rack.
 pub(crate) fn endpoint(
     cx: &Context,
     image: &MetadataImage,
     broker: BrokerId,
 ) -> Option<(String, i32, Option<String>)> {
-    let broker = image.brokers().find(broker)?;
+    let broker = image.brokers().find(broker).filter(|b| is_shown(b))?;
     let endpoint = broker.endpoint(&cx.connection.listener)?;
     Some((
         endpoint.host.clone(),
