@@ -17,6 +17,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use ottla_storage::batch::BatchView;
 use ottla_storage::log::PrepareError;
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::{MonoMillis, WallMillis};
 use ottla_storage::validate::{RejectedRecord, ValidateError};
 
@@ -299,7 +300,7 @@ fn answer(cx: &Context, plan: &Plan, wait: &Wait) -> Reply {
             .iter()
             .zip(&outcomes)
             .any(|(p, o)| is_error(p, o));
-        return if has_failed {
+        return if has_failed && !is_planted("without-acks-a-failure-closes") {
             Reply::Close(CloseReason::UnacknowledgedProduceFailed)
         } else {
             Reply::Silent

@@ -161,19 +161,13 @@ impl World {
     }
 
     async fn change(&self, to: BrokerState) {
-        let epoch = self
-            .broker
-            .metadata
-            .image()
-            .brokers()
-            .find(id(1))
-            .unwrap()
-            .epoch;
-        let change = ChangeBroker {
-            broker: id(1),
-            epoch,
-            to,
-        };
+        self.change_of(1, to).await;
+    }
+
+    async fn change_of(&self, broker: i32, to: BrokerState) {
+        let (broker, image) = (id(broker), self.broker.metadata.image());
+        let epoch = image.brokers().find(broker).unwrap().epoch;
+        let change = ChangeBroker { broker, epoch, to };
         self.broker
             .admin
             .controller
@@ -268,6 +262,37 @@ fn producer_ids_are_unique_across_blocks() {
         ] {
             let response = answered!(world, InitProducerId, 4, init_producer_id::handle, request);
             assert_eq!((response.error_code, response.producer_id), (code, -1));
+        }
+    });
+}
+
+/// KAFKA-18659 and KAFKA-19444: clients derive what a broker can do from its oldest versions. Those that are not served
+/// are advertised all the same; the others are as low as Kafka's.
+#[test]
+fn gotcha_34_old_clients_find_the_versions_that_they_look_for() {
+    use crate::wire::messages::api_versions::ApiVersionsRequest;
+    with_world(&[], |world| async move {
+        let request = ApiVersionsRequest::default();
+        let response = answered!(world, ApiVersions, 0, api_versions::handle, request);
+        let lowest = |api: ApiKey| {
+            let mut rows = response.api_keys.iter();
+            let row = rows.find(|row| row.api_key == api.code());
+            row.map(|row| row.min_version)
+        };
+        for (api, version) in [
+            (ApiKey::Produce, 0),
+            (ApiKey::Fetch, 4),
+            (ApiKey::ListOffsets, 1),
+            (ApiKey::Metadata, 0),
+            (ApiKey::FindCoordinator, 0),
+            (ApiKey::ApiVersions, 0),
+            (ApiKey::CreateTopics, 2),
+            (ApiKey::DeleteTopics, 1),
+            (ApiKey::InitProducerId, 0),
+            (ApiKey::DescribeConfigs, 1),
+            (ApiKey::CreatePartitions, 0),
+        ] {
+            assert_eq!(lowest(api), Some(version), "{api}");
         }
     });
 }

@@ -468,3 +468,35 @@ fn gotcha_46_only_a_flush_moves_the_recovery_point() {
     let log = bench.create(key(0), &config).unwrap();
     assert!(log.log_end() >= offset(3));
 }
+
+/// KIP-516: a directory of the right name may hold what a topic of that name had before, or what somebody copied there.
+#[test]
+fn gotcha_40_a_log_is_not_opened_as_another_topics() {
+    for is_clean in [true, false] {
+        let disk = SimDisk::new();
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        let config = small_config();
+        let mut log = bench.create(key(0), &config).unwrap();
+        append_many(&mut log, 5);
+        if is_clean {
+            bench.close(log);
+        }
+        disk.kill();
+        let other = ottla_storage::LogId::new(uuid::Uuid::from_u128(0xdef));
+        let text = ottla_storage::partition_metadata::encode(other);
+        disk.plant(&file("partition.metadata"), text.into_bytes());
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        bench.recover(&config);
+        let refused = bench.create(key(0), &config).map(drop).unwrap_err();
+        let reason = match refused {
+            OpenError::LogOffline { source } => source,
+            reason => Arc::new(reason),
+        };
+        assert!(
+            matches!(&*reason, OpenError::WrongTopic { found, .. } if *found == other),
+            "clean: {is_clean}: {reason}"
+        );
+        assert!(bench.dir.failure().is_none());
+        bench.create(key(1), &config).unwrap();
+    }
+}

@@ -2,6 +2,8 @@
 
 use super::produce::produce;
 use super::*;
+use crate::controller::command::{Assignment, CreateTopics};
+use crate::controller::decide::tests::registration;
 use crate::wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
@@ -222,6 +224,40 @@ fn log_directories_tell_their_bytes() {
                 .collect();
             let written = i64::try_from(batch.len()).unwrap();
             assert_eq!(sizes, [(0, written), (1, 0)], "version {version}");
+        }
+    });
+}
+
+/// KIP-207: the high watermark that a new leader knows may lie below what the one before has told of. A consumer that
+/// reset to it would go back.
+#[test]
+fn gotcha_39_a_new_leader_tells_no_end_before_its_reign_is_committed() {
+    with_world(&[("min.insync.replicas", "2")], |world| async move {
+        let controller = &world.broker.admin.controller;
+        fake::join(controller, registration(2)).await;
+        let mut command = CreateTopics::with_defaults("t");
+        command.topics[0].assignments = vec![Assignment {
+            partition: 0,
+            brokers: vec![1, 2],
+        }];
+        let created = controller.create_topics(command).await;
+        created.unwrap()[0].as_ref().unwrap();
+        let client = world.client();
+        let records = batch_of(3, 10);
+        let ask = produce::request("t", world.topic_id("t"), 1, &records);
+        client.call(&ask, 9).await;
+        assert_eq!(list(&client, 5, -1).await, (ErrorCode::None, 0, 0));
+        // Alone, and below the minimum, the leader commits nothing; then its next reign begins at 3.
+        world.change_of(2, BrokerState::Fenced).await;
+        world.change(BrokerState::Fenced).await;
+        world.change(BrokerState::Unfenced).await;
+        for (version, code) in [
+            (4, ErrorCode::LeaderNotAvailable),
+            (5, ErrorCode::OffsetNotAvailable),
+            (11, ErrorCode::OffsetNotAvailable),
+        ] {
+            assert_eq!(list(&client, version, -1).await, (code, -1, -1));
+            assert_eq!(list(&client, version, -2).await.0, ErrorCode::None);
         }
     });
 }

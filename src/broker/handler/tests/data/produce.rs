@@ -203,9 +203,10 @@ fn without_any_time_a_batch_still_opens_its_log() {
     });
 }
 
-/// W2: `acks=0` has no answer, and its failure closes the connection.
+/// W2: `acks=0` has no answer. If its failure did not close the connection, the client would never look for the leader
+/// again.
 #[test]
-fn without_acks_there_is_no_answer_and_a_failure_closes() {
+fn gotcha_41_without_acks_a_failure_closes_the_connection() {
     with_world(&[], |world| async move {
         world.create("t", 1).await;
         let client = world.client();
