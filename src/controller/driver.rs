@@ -19,6 +19,7 @@ mod watch;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use crate::clock;
@@ -206,7 +207,9 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         records: Vec<Record>,
     ) -> Result<Applied, ControllerError> {
         if records.is_empty() {
-            self.quorum.barrier().await?;
+            if !is_planted("an-answer-needs-a-majority") {
+                self.quorum.barrier().await?;
+            }
             return Ok(Applied::Done(image.version()));
         }
         self.propose(image, records).await

@@ -113,7 +113,9 @@ impl Alteration<'_> {
         if partition.leader != Some(self.sender) {
             return Err(AlterPartitionError::NotLeader);
         }
-        if wanted.partition_epoch < partition_epoch.get() {
+        if wanted.partition_epoch < partition_epoch.get()
+            && !is_planted("the-partition-epoch-is-the-token")
+        {
             return Err(AlterPartitionError::InvalidUpdateVersion {
                 current: partition_epoch,
             });

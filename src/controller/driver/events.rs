@@ -4,6 +4,7 @@
 //!   counts from when it is taken, or an overloaded controller would fence healthy brokers.
 //! - Urgent commands go before bulk ones, and a fence before all.
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use super::watch::Probed;
@@ -177,7 +178,9 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
     fn take(&mut self, request: Request) {
         let sessions = &mut self.watch.sessions;
         match &request.command {
-            Command::Heartbeat(heartbeat) => sessions.touch(clock::mono(), heartbeat),
+            Command::Heartbeat(heartbeat) if !is_planted("a-heartbeat-counts-when-it-is-taken") => {
+                sessions.touch(clock::mono(), heartbeat);
+            }
             // It may stand before the heartbeats of its broker, on the same connection.
             Command::AlterPartition(change) => {
                 sessions.heard_of(clock::mono(), change.broker, change.epoch);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ottla_raft::{LogIndex, StateMachine};
 use tokio::sync::watch;
@@ -28,6 +29,10 @@ pub(crate) struct Fake {
     /// Somebody else's entry, applied before the next one.
     pub(crate) intruder: RefCell<Option<Vec<u8>>>,
     pub(crate) entry_size_max: Cell<usize>,
+    /// The leader reaches nobody, and does not know it yet.
+    pub(crate) is_isolated: Cell<bool>,
+    /// How long the next entry takes.
+    pub(crate) delay_next: Cell<Duration>,
 }
 
 /// The driver's view of it.
@@ -48,6 +53,12 @@ impl Quorum for FakeQuorum {
     async fn propose(&self, entry: Vec<u8>) -> Result<Vec<u8>, QuorumError> {
         tokio::task::yield_now().await;
         let fake = &self.fake;
+        if let Some(delay) = Some(fake.delay_next.take()).filter(|delay| !delay.is_zero()) {
+            tokio::time::sleep(delay).await;
+        }
+        if fake.is_isolated.get() {
+            return Err(QuorumError::OutcomeUnknown);
+        }
         if let Some(intruder) = fake.intruder.take() {
             fake.apply(&intruder);
         }
@@ -69,8 +80,8 @@ impl Quorum for FakeQuorum {
 
     async fn barrier(&self) -> Result<(), QuorumError> {
         match self.leader().node {
-            Some(_) => Ok(()),
-            None => Err(QuorumError::NotLeader { leader: None }),
+            Some(_) if !self.fake.is_isolated.get() => Ok(()),
+            _ => Err(QuorumError::NotLeader { leader: None }),
         }
     }
 
@@ -133,6 +144,8 @@ pub(crate) fn spawn_among(
         is_applied_anyway: Cell::default(),
         intruder: RefCell::default(),
         entry_size_max: Cell::new(usize::MAX),
+        is_isolated: Cell::default(),
+        delay_next: Cell::default(),
     });
     let quorum = FakeQuorum {
         leadership: fake.leader.subscribe(),

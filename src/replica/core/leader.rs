@@ -45,7 +45,12 @@ impl Waiting {
         self.0.retain(|(_, ticket), deadline| {
             let waits = *deadline > now;
             if !waits {
-                let outcome = Outcome::Refused(Refusal::TimedOut);
+                let outcome =
+                    Outcome::Refused(if is_planted("what-is-appended-is-not-called-unwritten") {
+                        Refusal::NotEnoughReplicas
+                    } else {
+                        Refusal::TimedOut
+                    });
                 effects.push(Effect::Answer {
                     ticket: *ticket,
                     outcome,

@@ -481,3 +481,27 @@ fn the_only_replica_does_not_lead_from_a_new_disk() {
         (None, old)
     );
 }
+
+/// A leader that got no answer asks again, and the first request may come behind the second: each is carried out at most
+/// once, and what came of it is told again as long as it is so.
+#[test]
+fn gotcha_48_a_request_that_comes_again_changes_nothing_more() {
+    let mut world = world();
+    let shrink = wanted(&world, &[1, 2]);
+    let altered = alter_one(&mut world, 1, shrink.clone()).unwrap();
+    let expand = wanted(&world, &[1, 2, 3]);
+    assert_eq!(expand.partition_epoch, altered.partition_epoch.get());
+    alter_one(&mut world, 1, expand).unwrap();
+    let before = world.partition("t", 0).clone();
+    let again = alter_one(&mut world, 1, shrink);
+    assert_eq!(world.partition("t", 0), &before);
+    let stale = AlterPartitionError::InvalidUpdateVersion {
+        current: before.partition_epoch,
+    };
+    assert_eq!(again, Err(stale));
+    // Asked anew with what is known now, the state that is there already is the answer.
+    let one = wanted(&world, &[1, 2, 3]);
+    let altered = alter_one(&mut world, 1, one).unwrap();
+    assert_shown(&altered, &before);
+    assert_eq!(world.partition("t", 0), &before);
+}

@@ -313,3 +313,31 @@ fn leaderships_go_back_from_time_to_time() {
         }
     });
 }
+
+/// Under load heartbeats wait. Counted from when they came, or when they are answered, they would have every broker
+/// fenced, and that is more load.
+#[test]
+fn gotcha_44_a_heartbeat_that_waited_counts_when_it_is_taken() {
+    let session = Duration::from_millis(300);
+    let short = Settings {
+        session_timeout: session,
+        ..settings()
+    };
+    with_settings(short, |world| async move {
+        let epoch = world.let_in(2).await;
+        world.fake.delay_next.set(session * 2);
+        let slow = world
+            .controller
+            .create_topics(CreateTopics::with_defaults("t"));
+        let beat = async {
+            tokio::time::sleep(session / 6).await;
+            world.hear(epoch).await
+        };
+        let (slow, _) = tokio::join!(slow, beat);
+        slow.unwrap();
+        let entries = world.fake.entries.borrow();
+        let mut records = entries.iter().flat_map(|entry| &entry.records);
+        let is_fence = |record: &Record| matches!(record, Record::BrokerChange(change) if change.fenced == Some(true));
+        assert!(!records.any(is_fence), "{entries:?}");
+    });
+}

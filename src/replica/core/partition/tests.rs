@@ -988,3 +988,23 @@ fn records_are_deleted_once_every_member_has_said_so() {
     let log_start = offset(10);
     assert_eq!(world.answers[&ticket], Some(Outcome::Deleted { log_start }));
 }
+
+/// `NOT_ENOUGH_REPLICAS` says "not written", and a client that believes it sends the batch again: what is in the log
+/// already is only ever called undecided, however small the in-sync set has become.
+#[test]
+fn gotcha_42_what_is_appended_is_never_called_unwritten() {
+    let mut world = World::new(settings(2, false));
+    world.lead(leadership(1, 1, &[2]));
+    let ticket = world.produce(Acks::All, 10);
+    assert_eq!(world.bounds.end, offset(10));
+    world.lead(leadership(1, 2, &[]));
+    assert_eq!(world.answers[&ticket], None, "it may be committed yet");
+    let next = world.produce(Acks::All, 10);
+    let unwritten = Outcome::Refused(Refusal::NotEnoughReplicas);
+    assert_eq!(world.answers[&next], Some(unwritten));
+    assert_eq!(world.bounds.end, offset(10), "and nothing was written");
+    world.now = 10;
+    world.handle(Event::Tick);
+    let undecided = Outcome::Refused(Refusal::TimedOut);
+    assert_eq!(world.answers[&ticket], Some(undecided));
+}
