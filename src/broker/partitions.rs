@@ -114,7 +114,10 @@ pub(crate) async fn find_led(
     current_epoch: i32,
 ) -> Result<Led, ErrorCode> {
     let replica = find_leader_now(&cx.broker, named, partition).await?;
-    let led = open_view(cx, &replica).await?;
+    let image = cx.broker.metadata.image();
+    let known = find_topic(&image, named).and_then(|topic| find_partition(topic, partition));
+    let (_, known) = known.map_err(|missing| missing.error_code())?;
+    let led = open_view(cx, &replica, known.leader_epoch).await?;
     check_epoch(&led, current_epoch)?;
     Ok(led)
 }
@@ -146,9 +149,17 @@ pub(crate) fn check_epoch(led: &Led, claimed: i32) -> Result<(), ErrorCode> {
     }
 }
 
-/// The replica's view once its log is open, or why it can't be.
-pub(crate) async fn open_view(cx: &Context, replica: &Arc<Replica>) -> Result<Led, ErrorCode> {
+/// The replica's view once its log is open and its reign has come to `reign`, or why it can't be.
+///
+/// This broker may have led before, and another one since: what the earlier reign shows may lie behind what the other one
+/// has told.
+pub(crate) async fn open_view(
+    cx: &Context,
+    replica: &Arc<Replica>,
+    reign: LeaderEpoch,
+) -> Result<Led, ErrorCode> {
     let now = || match &**replica.view() {
+        View::Led(led) if led.reign.leader_epoch < reign => None,
         View::Led(led) => Some(Ok(led.clone())),
         View::Refused(refusal) => Some(Err(ErrorCode::from(*refusal))),
         View::Followed(_) => Some(Err(ErrorCode::NotLeaderOrFollower)),
