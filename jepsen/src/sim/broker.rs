@@ -16,6 +16,8 @@ use ottla::replica::ReplicaKey;
 use ottla::replica::following::FetchOrder;
 use ottla::replica::isr_change::{IsrAnswer, IsrProposal};
 use ottla::replica::view::View;
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use super::call::{
@@ -302,8 +304,7 @@ impl World<'_> {
             }
             Act::LoseIndexes(node) => self.lose_indexes(node),
             Act::Stop(node) => {
-                if let Some(process) = self.process(node).filter(|process| process.is_serving) {
-                    process.is_stopping = true;
+                if self.process(node).is_some_and(|process| process.is_serving) {
                     self.live(
                         node,
                         lifecycle::Event::Stop {
@@ -611,7 +612,7 @@ impl World<'_> {
             call,
         } = to
         {
-            self.send(Message {
+            self.send(&Message {
                 from: node,
                 to: caller,
                 body: Body::Answer {
@@ -672,10 +673,11 @@ impl World<'_> {
             .controller
             .as_ref()
             .is_some_and(|controller| !controller.is_active && controller.in_flight.is_none());
-        if is_in_doubt && process.applied_index == all {
-            if let Some(controller) = &mut process.controller {
-                controller.is_active = true;
-            }
+        if is_in_doubt
+            && process.applied_index == all
+            && let Some(controller) = &mut process.controller
+        {
+            controller.is_active = true;
         }
     }
 
@@ -742,7 +744,7 @@ impl World<'_> {
             boot,
             call: number,
         };
-        self.send(Message {
+        self.send(&Message {
             from: node,
             to,
             body: Body::Ask(Asked { command, by }),
@@ -1128,7 +1130,7 @@ impl World<'_> {
             call: number,
         };
         let command = Command::AlterPartition(command);
-        self.send(Message {
+        self.send(&Message {
             from: node,
             to,
             body: Body::Ask(Asked { command, by }),
@@ -1203,7 +1205,7 @@ impl World<'_> {
             ask,
             follower,
         };
-        self.send(Message {
+        self.send(&Message {
             from: node,
             to,
             body,
@@ -1237,7 +1239,7 @@ impl World<'_> {
             key,
             answer: Box::new(answer),
         };
-        self.send(Message {
+        self.send(&Message {
             from: node,
             to: message.from,
             body,
@@ -1338,7 +1340,8 @@ impl World<'_> {
         for log in fs.list(data).unwrap_or_default() {
             let log = data.join(log);
             for name in fs.list(&log).unwrap_or_default() {
-                let is_index = name.ends_with(".index") || name.ends_with(".timeindex");
+                let kind = Path::new(&name).extension().and_then(OsStr::to_str);
+                let is_index = matches!(kind, Some("index" | "timeindex"));
                 if is_index && fs.remove(&log.join(&name)).is_ok() {
                     is_any = true;
                 }

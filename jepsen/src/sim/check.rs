@@ -250,7 +250,7 @@ impl Oracle {
                     ),
                 );
             }
-            self.check_minimum(scene, (node, key), before, now)?;
+            check_minimum(scene, (node, key), before, now)?;
         }
         let history = self.histories.entry(key).or_default();
         let known = before
@@ -290,39 +290,6 @@ impl Oracle {
             history.end = history.end.max(now.high_watermark);
             let (epoch, end) = (now.epoch, history.end);
             self.check_in_sync(scene, (node, key), epoch, end)?;
-        }
-        Ok(())
-    }
-
-    /// R3.
-    fn check_minimum(
-        &self,
-        scene: &Scene<'_>,
-        (node, key): (usize, ReplicaKey),
-        before: Mark,
-        now: Mark,
-    ) -> Result<(), Violation> {
-        let Some(partition) = scene.partition(key) else {
-            return Ok(());
-        };
-        let process = scene
-            .nodes
-            .get(node)
-            .and_then(|machine| machine.process.as_ref());
-        let knows_all = process.is_some_and(|process| process.applied() == scene.truth.version());
-        let minimum = scene.min_insync.min(partition.replicas.len());
-        if before.high_watermark < now.high_watermark
-            && knows_all
-            && partition.leader_epoch == now.epoch
-            && partition.isr.len() < minimum
-        {
-            let text = format!(
-                "its high watermark moved from {} to {} with {} in sync",
-                before.high_watermark,
-                now.high_watermark,
-                partition.isr.len()
-            );
-            return Err(broken("R3", node, key, &text));
         }
         Ok(())
     }
@@ -603,6 +570,38 @@ impl Oracle {
         }
         Ok(())
     }
+}
+
+/// R3.
+fn check_minimum(
+    scene: &Scene<'_>,
+    (node, key): (usize, ReplicaKey),
+    before: Mark,
+    now: Mark,
+) -> Result<(), Violation> {
+    let Some(partition) = scene.partition(key) else {
+        return Ok(());
+    };
+    let process = scene
+        .nodes
+        .get(node)
+        .and_then(|machine| machine.process.as_ref());
+    let knows_all = process.is_some_and(|process| process.applied() == scene.truth.version());
+    let minimum = scene.min_insync.min(partition.replicas.len());
+    if before.high_watermark < now.high_watermark
+        && knows_all
+        && partition.leader_epoch == now.epoch
+        && partition.isr.len() < minimum
+    {
+        let text = format!(
+            "its high watermark moved from {} to {} with {} in sync",
+            before.high_watermark,
+            now.high_watermark,
+            partition.isr.len()
+        );
+        return Err(broken("R3", node, key, &text));
+    }
+    Ok(())
 }
 
 /// A replica's standing in a few words.

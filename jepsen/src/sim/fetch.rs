@@ -114,7 +114,7 @@ pub(super) fn serve(
                 is_one_batch_due: true,
             };
             match read_led(led, ask, reader) {
-                Ok(read) => answer(read),
+                Ok(read) => answer(&read),
                 Err(ErrorCode::OffsetOutOfRange) => Fetched::OutOfRange {
                     start: led.log.log_start(),
                     end: led.log.log_end(),
@@ -130,7 +130,7 @@ pub(super) fn serve(
     }
 }
 
-fn answer(read: PartitionRead) -> Fetched {
+fn answer(read: &PartitionRead) -> Fetched {
     if read.diverging_epoch.epoch >= 0 {
         return Fetched::Diverged {
             epoch: read.diverging_epoch.epoch,

@@ -90,8 +90,6 @@ pub(super) struct Process {
     pub(super) epoch: Option<BrokerEpoch>,
     /// The data plane runs: its replicas follow the metadata.
     pub(super) is_serving: bool,
-    /// It waits to be let go.
-    pub(super) is_stopping: bool,
     /// The call to the controller that is out, by number.
     pub(super) call: Option<u64>,
     pub(super) isr_waiting: BTreeMap<ReplicaKey, IsrProposal>,
@@ -204,7 +202,6 @@ impl Node {
             registration,
             epoch: None,
             is_serving: false,
-            is_stopping: false,
             call: None,
             isr_waiting: BTreeMap::new(),
             isr_call: None,

@@ -573,12 +573,12 @@ impl<'p> World<'p> {
     }
 
     /// Sends a message over its link.
-    pub(super) fn send(&mut self, message: Message) {
+    pub(super) fn send(&mut self, message: &Message) {
         let mut shape = self.plan.shape.clone();
         if self.is_healed {
             (shape.lost, shape.duplicated, shape.delayed) = (0, 0, 0);
         }
-        let fate = self.links.fate(self.now, &message, &shape, &mut self.rng);
+        let fate = self.links.fate(self.now, message, &shape, &mut self.rng);
         match fate.arrivals.len() {
             0 => self.counts.add("lost RPC"),
             1 => {}
