@@ -30,7 +30,7 @@ use super::controller::{Controller, InFlight};
 use super::fetch::{self, Fetched, Followed};
 use super::log_content;
 use super::network::{Body, Message};
-use super::node::{broker, position};
+use super::node::{Node, broker, position};
 use super::plan::Act;
 use super::quorum::{self, Proposal};
 use super::world::{Due, Event, World};
@@ -226,10 +226,7 @@ impl World<'_> {
 
     /// A node whose only directory has failed ends.
     pub(super) fn note_failure(&mut self, node: usize) {
-        let has_failed = self
-            .process(node)
-            .is_some_and(|process| process.directory.failure().is_some());
-        if has_failed {
+        if self.nodes.get(node).is_some_and(Node::has_failed) {
             self.end(node, Ending::PowerCut);
             let after = 20 + self.rng.below(400);
             self.schedule_on(node, after, Event::Restart);

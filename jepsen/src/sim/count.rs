@@ -21,7 +21,6 @@ pub(super) const KINDS: &[&str] = &[
     "log begun anew behind its leader",
     "controller change",
     "proposal with unclear outcome",
-    "entry decided on an old image",
     "snapshot installed",
     "process killed",
     "lost page cache",

@@ -63,6 +63,8 @@ pub(super) struct Node {
     pub(super) id: BrokerId,
     pub(super) disk: SimDisk,
     directory: DirectoryId,
+    /// Power cuts that the disk had seen when the process was started.
+    power_cuts: u64,
     /// Counts processes and the ends of processes: what was meant for another one is dropped.
     pub(super) boot: u64,
     pub(super) process: Option<Process>,
@@ -110,6 +112,7 @@ impl Node {
             id: broker(position),
             disk: SimDisk::new(),
             directory: directory(rng),
+            power_cuts: 0,
             boot: 0,
             process: None,
             is_paused: false,
@@ -133,6 +136,7 @@ impl Node {
         rng: &mut Rng,
     ) -> Result<(), String> {
         self.boot += 1;
+        self.power_cuts = self.disk.counts().crashes;
         let map = Arc::new(ReplicaMap::default());
         let options = LogDirOptions {
             path: PathBuf::from(data_path()),
@@ -211,6 +215,13 @@ impl Node {
             is_publish_due: false,
         });
         Ok(())
+    }
+
+    /// Whether the process can't go on: its only directory is lost, or the power went in the middle of a call.
+    pub(super) fn has_failed(&self) -> bool {
+        let is_dark = self.disk.counts().crashes > self.power_cuts;
+        let process = self.process.as_ref();
+        process.is_some_and(|process| is_dark || process.directory.failure().is_some())
     }
 
     /// The process ends at once. What its disk has is for the caller to say.

@@ -459,11 +459,9 @@ impl<'p> World<'p> {
                 partitions.join("; ")
             )
         });
-        if applied == Some(Applied::Stale) {
-            self.counts.add("entry decided on an old image");
-        }
-        if applied == Some(Applied::Invalid) {
-            let text = "a decision does not apply".to_owned();
+        // Whoever decides has passed a barrier in its own term, so it decided over everything before.
+        if matches!(applied, Some(Applied::Invalid | Applied::Stale)) {
+            let text = format!("a decision does not apply: {applied:?}");
             return Err(Violation::new("M1", text));
         }
         self.oracle.check_entry(&before, &after, &mut self.counts)?;
