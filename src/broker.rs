@@ -20,6 +20,7 @@ mod housekeeping;
 pub mod lifecycle;
 pub mod metrics;
 mod partitions;
+pub mod pauses;
 pub mod purgatory;
 pub mod reply;
 mod timer;
@@ -36,6 +37,7 @@ use crate::replica::Replicas;
 use admin::Admin;
 use fetch_session::SessionCache;
 use metrics::Metrics;
+use pauses::Pauses;
 use purgatory::Purgatory;
 use vouch::Pulses;
 
@@ -59,6 +61,8 @@ pub struct Broker {
     pub purgatory: Arc<Purgatory>,
     /// Of the cores that serve clients.
     pub pulses: Pulses,
+    /// Of this process.
+    pub pauses: Pauses,
     /// Counters.
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
@@ -77,6 +81,7 @@ impl Broker {
         replicas: Arc<Replicas>,
     ) -> Self {
         let registration = admin.registration();
+        let pauses = Pauses::new(config.controller.session_timeout);
         let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
         Self {
             id: config.node_id,
@@ -86,6 +91,7 @@ impl Broker {
             replicas,
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
             pulses: Pulses::default(),
+            pauses,
             metrics: Metrics::default(),
             applied: watch::Sender::new(ImageVersion::default()),
             registration,
