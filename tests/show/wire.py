@@ -15,7 +15,7 @@ for part in ("lib", "answers"):
 
 from batch import batch  # noqa: E402
 from broker import receive  # noqa: E402
-from cluster import Reader  # noqa: E402
+from cluster import Reader, read_metadata  # noqa: E402
 
 PATIENCE = 60
 NONE, NOT_LEADER, TIMED_OUT, NOT_ENOUGH_REPLICAS, NOT_ENOUGH_REPLICAS_AFTER_APPEND = 0, 6, 7, 19, 20
@@ -77,6 +77,13 @@ class Client:
         found = read_batches(reader.data[reader.at:reader.at + max(size, 0)])
         return error, high_watermark, [(at, value) for at, value in found if at >= offset]
 
+    def leader(self, topic, partition):
+        """The number of the leader as this node says, or None."""
+        self.send(3, 1, struct.pack(">ih", 1, len(topic)) + topic.encode())
+        reader = self.answer()
+        leader = read_metadata(reader.data[reader.at:])[1].get(partition, -1)
+        return leader if leader > 0 else None
+
     def producer_id(self):
         """(producer id, epoch) of an InitProducerId v0 without a transactional id."""
         self.send(22, 0, struct.pack(">hi", -1, PATIENCE * 1000))
@@ -86,6 +93,19 @@ class Client:
         if code:
             raise OSError(f"InitProducerId: {named(code)}")
         return producer, epoch
+
+
+def leader_of(addresses, topic, partition):
+    """The number of the leader as the first says that answers, or None."""
+    for address in addresses:
+        try:
+            client = Client(address, timeout=2)
+            with client.socket:
+                if (found := client.leader(topic, partition)) is not None:
+                    return found
+        except (OSError, EOFError):
+            pass
+    return None
 
 
 def on(topic, partition):
