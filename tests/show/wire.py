@@ -64,9 +64,9 @@ class Client:
         self.send_produce(topic, partition, values, **more)
         return self.produced()
 
-    def fetch(self, topic, partition, offset, wait_ms=0):
+    def fetch(self, topic, partition, offset, wait_ms=0, min_bytes=1):
         """(error code, high watermark, [(offset, value)]) of a Fetch v4."""
-        ask = struct.pack(">iiiib", -1, wait_ms, 1, 8 << 20, 0) + on(topic, partition) + struct.pack(">qi", offset, 4 << 20)
+        ask = struct.pack(">iiiib", -1, wait_ms, min_bytes, 8 << 20, 0) + on(topic, partition) + struct.pack(">qi", offset, 4 << 20)
         self.send(1, 4, ask)
         reader = self.answer()
         reader.take("ii"), reader.text(), reader.take("i")
@@ -83,6 +83,14 @@ class Client:
         reader = self.answer()
         leader = read_metadata(reader.data[reader.at:])[1].get(partition, -1)
         return leader if leader > 0 else None
+
+    def try_config(self, topic, key, value):
+        """The error code of an IncrementalAlterConfigs v0 that only validates: the controller has to answer it."""
+        config = struct.pack(">h", len(key)) + key.encode() + b"\0" + struct.pack(">h", len(value)) + value.encode()
+        self.send(44, 0, struct.pack(">ibh", 1, 2, len(topic)) + topic.encode() + struct.pack(">i", 1) + config + b"\1")
+        reader = self.answer()
+        reader.take("ii")
+        return reader.take("h")
 
     def producer_id(self):
         """(producer id, epoch) of an InitProducerId v0 without a transactional id."""
