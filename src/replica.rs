@@ -112,8 +112,7 @@ impl Replica {
                 published.clone(),
                 core,
                 config,
-                outbound.isr_proposals.clone(),
-                outbound.clock.clone(),
+                outbound,
             );
             Self {
                 key,

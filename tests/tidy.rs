@@ -18,8 +18,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("metadata", &[]),
     ("config", &["metadata"]),
-    ("controller", &["metadata", "config", "clock"]),
-    ("replica", &["metadata", "config", "clock"]),
+    ("controller", &["metadata", "config", "clock", "telemetry"]),
+    ("replica", &["metadata", "config", "clock", "telemetry"]),
     (
         "broker",
         &[

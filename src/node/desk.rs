@@ -194,6 +194,7 @@ mod tests {
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work: worker::start().unwrap(),
+            counters: Arc::default(),
         };
         let settings = (config.storage.clone(), config.replica.lag_max);
         let map = Arc::new(ReplicaMap::default());

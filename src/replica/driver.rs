@@ -19,11 +19,13 @@ use super::core::partition::{Partition, Standing};
 use super::directories::Directories;
 use super::following::FromLeader;
 use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
+use super::replicas::Outbound;
 use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, RequestError};
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
 use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch};
+use crate::telemetry::replication::Replication;
 
 mod append;
 mod follow;
@@ -106,6 +108,7 @@ pub(crate) struct Driver {
     config: Arc<PartitionConfig>,
     proposals: IsrProposals,
     clock: Arc<dyn Clock>,
+    counters: Arc<Replication>,
     /// The part that waits for the log to be open.
     part: Option<Part>,
     /// How far the partition was committed when the log was opened.
@@ -158,8 +161,7 @@ impl Driver {
         published: Arc<Published>,
         core: Partition,
         config: Arc<PartitionConfig>,
-        proposals: IsrProposals,
-        clock: Arc<dyn Clock>,
+        outbound: &Outbound,
     ) -> Self {
         Self {
             replica,
@@ -168,8 +170,9 @@ impl Driver {
             core,
             log: Log::Closed,
             config,
-            proposals,
-            clock,
+            proposals: outbound.isr_proposals.clone(),
+            clock: outbound.clock.clone(),
+            counters: outbound.counters.clone(),
             part: None,
             opened_high_watermark: Offset::ZERO,
             asked: HashMap::new(),
@@ -349,7 +352,7 @@ impl Driver {
                 });
                 self.moved(now);
             }
-            Effect::Truncate { to } => self.truncate(now, to),
+            Effect::Truncate { to, why } => self.truncate(now, to, why),
             Effect::Restart { at } => self.restart(now, at),
             Effect::ProposeIsr {
                 leader_epoch,

@@ -26,6 +26,7 @@ use super::worker::WorkQueue;
 use super::{Replica, ReplicaKey};
 use crate::config::{StorageConfig, TopicConfig};
 use crate::metadata::{BrokerId, ImageVersion, PartitionImage, PartitionIndex, TopicId};
+use crate::telemetry::replication::Replication;
 
 /// Hashed alike in every process, so that a history can be repeated. The keys are the cluster's own: nobody chooses them.
 type Map = HashMap<ReplicaKey, Arc<Replica>, BuildHasherDefault<DefaultHasher>>;
@@ -81,6 +82,8 @@ pub struct Outbound {
     pub work: WorkQueue,
     /// The time: what happens to a partition is dated here and nowhere else.
     pub clock: Arc<dyn Clock>,
+    /// That truncations be counted.
+    pub counters: Arc<Replication>,
 }
 
 /// The replicas of this broker.

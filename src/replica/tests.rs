@@ -120,6 +120,7 @@ impl World {
             fetch_orders: following::queue().0,
             work,
             clock: Arc::new(clock::SystemClock),
+            counters: Arc::default(),
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);

@@ -106,6 +106,7 @@ pub(super) fn with_world<F: Future<Output = ()>>(
             isr_proposals: crate::replica::isr_change::queue().0,
             fetch_orders: crate::replica::following::queue().0,
             work: worker::start().unwrap(),
+            counters: Arc::default(),
         };
         let replicas = Replicas::new(id(1), map, dirs, settings, outbound);
         let broker = Arc::new(Broker::new(

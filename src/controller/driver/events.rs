@@ -106,7 +106,6 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         let image = self.publisher.image();
         let expired = self.watch.sessions.take_expired(clock::mono(), &image);
         if let Some((broker, epoch)) = expired {
-            tracing::info!(%broker, %epoch, "a broker was silent for a session and is fenced");
             self.fence(broker, epoch);
         }
     }
@@ -140,7 +139,6 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         let (admitted, gone) = self.watch.take(now, &image, probed);
         self.put_back(admitted);
         if let Some(Suspect { broker, epoch }) = gone.filter(|_| self.is_active()) {
-            tracing::info!(%broker, %epoch, "a broker's process is gone and it is fenced");
             self.watch.sessions.fenced_by_probe(now, broker, epoch);
             self.fence(broker, epoch);
         }

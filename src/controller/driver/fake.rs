@@ -17,6 +17,7 @@ use crate::controller::machine::MachineError;
 use crate::controller::{ControllerHandle, MetadataMachine, Prober, Settings, queues};
 use crate::metadata::record::{EndpointRecord, Entry};
 use crate::metadata::{BrokerEpoch, BrokerId, Publisher};
+use crate::telemetry::replication::Replication;
 
 /// The quorum and what a test does to it.
 pub(crate) struct Fake {
@@ -33,6 +34,7 @@ pub(crate) struct Fake {
     pub(crate) is_isolated: Cell<bool>,
     /// How long the next entry takes.
     pub(crate) delay_next: Cell<Duration>,
+    pub(crate) counters: Arc<Replication>,
 }
 
 /// The driver's view of it.
@@ -146,6 +148,7 @@ pub(crate) fn spawn_among(
         entry_size_max: Cell::new(usize::MAX),
         is_isolated: Cell::default(),
         delay_next: Cell::default(),
+        counters: Arc::default(),
     });
     let quorum = FakeQuorum {
         leadership: fake.leader.subscribe(),
@@ -153,6 +156,7 @@ pub(crate) fn spawn_among(
     };
     let (controller, requests) = queues();
     let driver = Driver::new(node, settings, quorum, publisher, requests, doors);
+    let driver = driver.counting(fake.counters.clone());
     (controller, fake, tokio::task::spawn_local(driver.run()))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::controller::decide::{Draw, Settings, decide};
 use crate::controller::driver::GROUP_SIZE_MAX;
+use crate::controller::driver::consequences::Consequences;
 use crate::controller::handle::ControllerError;
 use crate::controller::{Command, Outcome, Sessions};
 use crate::metadata::record::{PartitionChange, PartitionState, Record};
@@ -25,6 +26,8 @@ pub struct DecidedGroup {
     pub records: Vec<Record>,
     /// One per command, in order.
     pub decisions: Vec<Decided>,
+    /// Likewise.
+    pub(super) consequences: Vec<Consequences>,
 }
 
 /// A group that grows.
@@ -37,6 +40,7 @@ pub struct Group<'a> {
     so_far: MetadataImage,
     records: Vec<Record>,
     decisions: Vec<Decided>,
+    consequences: Vec<Consequences>,
     size: usize,
     registered: BTreeSet<BrokerId>,
 }
@@ -56,6 +60,7 @@ impl<'a> Group<'a> {
             so_far: image.clone(),
             records: Vec::new(),
             decisions: Vec::new(),
+            consequences: Vec::new(),
             size: 0,
             registered: BTreeSet::new(),
         }
@@ -88,8 +93,11 @@ impl<'a> Group<'a> {
             tracing::error!(%rejection, ?command, "a decision does not apply");
             self.decisions
                 .push(Decided::Last(Err(ControllerError::Internal)));
+            self.consequences.push(Consequences::default());
             return true;
         }
+        let consequences = Consequences::of(&self.so_far, &next, &decision.records);
+        self.consequences.push(consequences);
         self.so_far = next;
         self.size += size;
         self.records.extend(decision.records);
@@ -106,6 +114,7 @@ impl<'a> Group<'a> {
         DecidedGroup {
             records: self.records,
             decisions: self.decisions,
+            consequences: self.consequences,
         }
     }
 }

@@ -8,7 +8,7 @@
 use ottla_storage::ids::{LeaderEpoch, Offset};
 use ottla_storage::planted::is_planted;
 
-use super::effect::{Effect, Effects, Following, LeaderState, LogBounds, Settings};
+use super::effect::{Cut, Effect, Effects, Following, LeaderState, LogBounds, Settings};
 use super::high_watermark::HighWatermark;
 
 #[derive(Clone, Debug)]
@@ -107,7 +107,8 @@ impl Follower {
             None => end,
         };
         let to = to.min(self.bounds.end);
-        effects.push(Effect::Truncate { to });
+        let why = Cut::Diverged;
+        effects.push(Effect::Truncate { to, why });
     }
 
     /// The end of this log is not in the leader's.
@@ -121,7 +122,8 @@ impl Follower {
             return;
         }
         if end < self.bounds.end {
-            effects.push(Effect::Truncate { to: end });
+            let (to, why) = (end, Cut::OutOfRange);
+            effects.push(Effect::Truncate { to, why });
         } else if start > self.bounds.end {
             effects.push(Effect::Restart { at: start });
         }

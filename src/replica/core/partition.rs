@@ -286,7 +286,8 @@ impl Partition {
         follower.flush(self.settings, effects);
         if is_planted("truncation-follows-epochs") {
             let to = follower.high_watermark();
-            effects.push(Effect::Truncate { to });
+            let why = super::effect::Cut::Diverged;
+            effects.push(Effect::Truncate { to, why });
         }
         self.role = Role::Follower(follower);
     }

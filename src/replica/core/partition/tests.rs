@@ -173,7 +173,7 @@ impl World {
                 let members = isr.into_iter().map(|(id, _)| id).collect();
                 self.proposals.push((partition_epoch, members));
             }
-            Effect::Truncate { to } => {
+            Effect::Truncate { to, .. } => {
                 self.bounds.end = to;
                 self.bounds.flushed_end = self.bounds.flushed_end.min(to);
                 self.truncations.push(to);
