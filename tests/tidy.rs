@@ -309,7 +309,10 @@ fn what_operations_promises_is_shown_by_tests_that_exist() {
                 if !root().join("tests/show").join(token).exists() {
                     missing.push(format!("tests/show/{token}"));
                 }
-            } else if token.ends_with(".rs") {
+            } else if Path::new(token)
+                .extension()
+                .is_some_and(|kind| kind == "rs")
+            {
                 named += 1;
                 let name = tokens.next().unwrap_or_default();
                 let text = fs::read_to_string(root().join(token)).unwrap_or_default();

@@ -329,7 +329,7 @@ fn after_a_pause_nothing_is_appended_until_the_controller_was_heard_of() {
         let pauses = &world.broker.pauses;
         let now = clock::mono();
         pauses.look(now);
-        pauses.look(now.saturating_add(Duration::from_secs(3600)));
+        pauses.look(now.saturating_add(Duration::from_hours(1)));
         let records = batch_of(1, 10);
         for acks in [1, -1] {
             let asked = ProduceRequest {
