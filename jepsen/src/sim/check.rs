@@ -11,8 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use ottla::metadata::{BrokerId, MetadataDelta, MetadataImage, PartitionImage, RecoveryState};
-use ottla::replica::ReplicaKey;
 use ottla::replica::view::View;
+use ottla::replica::{ReplicaKey, Replicas};
 use ottla_storage::{LeaderEpoch, LogView};
 
 use super::count::Counts;
@@ -48,8 +48,8 @@ struct History {
     acked: BTreeMap<u64, Batch>,
     /// The latest reign that has begun.
     latest: Option<LeaderEpoch>,
-    /// Whatever a leader has appended, kept or not.
-    appended: BTreeSet<Batch>,
+    /// Whatever was ever in any of the logs, by leader epoch and base offset: the batch, and the one before it.
+    places: BTreeMap<(i32, u64), (Batch, Option<Batch>)>,
     /// Where the reign of an uncleanly elected leader began, by leader epoch: earlier leaders' words count no more.
     unclean: BTreeSet<LeaderEpoch>,
     /// The last of them that a leader's log has been compared after.
@@ -174,11 +174,18 @@ impl Oracle {
                 ),
                 View::Closed | View::Refused(_) => continue,
             };
+            let state = process.directory.log(Replicas::log_key(key));
+            if let Some(state) = state.filter(|state| raw(state.recovery_point) > mark.log_end) {
+                let text = format!(
+                    "recovery point {} of a log up to {}",
+                    state.recovery_point, mark.log_end
+                );
+                return Err(broken("S1", node, key, &text));
+            }
             let name = (node, machine.boot, key);
             let before = self.marks.insert(name, mark);
             if let Some(left) = self.left.remove(&(node, key)) {
-                let appended = self.histories.get(&key).map(|history| &history.appended);
-                check_recovered(&left, appended, log, (mark, node, key))?;
+                check_recovered(&left, self.histories.get(&key), log, (mark, node, key))?;
             }
             if before.is_some_and(|before| {
                 before.epoch == mark.epoch
@@ -226,6 +233,9 @@ impl Oracle {
                 );
             }
         }
+        let known = before.map_or(0, |before| before.log_end.min(now.log_end));
+        let history = self.histories.entry(key).or_default();
+        history.match_logs((node, key), log, known)?;
         if !now.is_led {
             return Ok(());
         }
@@ -254,12 +264,6 @@ impl Oracle {
             check_minimum(scene, (node, key), before, now)?;
         }
         let history = self.histories.entry(key).or_default();
-        let known = before
-            .filter(|_| !is_new)
-            .map_or(0, |before| before.log_end);
-        let fresh =
-            batches(log, known, now.log_end).map_err(|error| broken("S5", node, key, &error))?;
-        history.appended.extend(fresh);
         if history
             .unclean
             .range(now.epoch..)
@@ -278,10 +282,14 @@ impl Oracle {
             let fresh = batches(log, history.end, now.high_watermark)
                 .map_err(|error| broken("S5", node, key, &error))?;
             for batch in fresh {
-                if batch.base < history.end {
+                let others = history.committed.range(..=batch.last).next_back();
+                if let Some((_, other)) = others
+                    && other.last >= batch.base
+                    && *other != batch
+                {
                     return bad(
                         "R7",
-                        &format!("a batch at {} begins below what was committed", batch.base),
+                        &format!("{batch:?} lies over {other:?}, which was committed"),
                     );
                 }
                 history.end = batch.last + 1;
@@ -398,9 +406,7 @@ impl Oracle {
             let Some(log) = log_of(&replica.view()) else {
                 continue;
             };
-            let state = process
-                .directory
-                .log(ottla::replica::Replicas::log_key(key));
+            let state = process.directory.log(Replicas::log_key(key));
             let synced = state.map_or(0, |state| raw(state.recovery_point));
             if let Ok(batches) = batches(&log, 0, u64::MAX) {
                 let left = Left {
@@ -682,7 +688,7 @@ fn check_order((node, key): (usize, ReplicaKey), all: &[Batch]) -> Result<(), Vi
 /// S6: a prefix of what was appended that has all that was synced; all of it if only the process ended.
 fn check_recovered(
     left: &Left,
-    appended: Option<&BTreeSet<Batch>>,
+    history: Option<&History>,
     log: &LogView,
     (mark, node, key): (Mark, usize, ReplicaKey),
 ) -> Result<(), Violation> {
@@ -715,8 +721,7 @@ fn check_recovered(
     }
     // What a truncation took away may be back after a crash; the fetch that asks by epochs takes it away again.
     let strange = now.iter().skip(same).find(|batch| {
-        batch.epoch != mark.epoch.get()
-            && !appended.is_some_and(|appended| appended.contains(batch))
+        batch.epoch != mark.epoch.get() && !history.is_some_and(|history| history.has_seen(batch))
     });
     if let Some(batch) = strange {
         let text = format!("{batch:?} was never in this log");
@@ -791,6 +796,40 @@ fn check_restart(
 }
 
 impl History {
+    /// [3]: of what is new in a log since it ended at `known`: one leader epoch and offset are one batch, and the same log
+    /// before it.
+    fn match_logs(
+        &mut self,
+        (node, key): (usize, ReplicaKey),
+        log: &LogView,
+        known: u64,
+    ) -> Result<(), Violation> {
+        let found = batches(log, known.saturating_sub(1), u64::MAX)
+            .map_err(|error| broken("S5", node, key, &error))?;
+        let mut before = None;
+        for batch in found {
+            let place = self.places.entry((batch.epoch, batch.base));
+            let (there, theirs) = *place.or_insert((batch, before));
+            let is_same_before = before.is_none() || theirs.is_none() || before == theirs;
+            if there != batch || !is_same_before {
+                let text =
+                    format!("{batch:?} behind {before:?}, elsewhere {there:?} behind {theirs:?}");
+                return Err(broken("3", node, key, &text));
+            }
+            if theirs.is_none() && before.is_some() {
+                self.places
+                    .insert((batch.epoch, batch.base), (batch, before));
+            }
+            before = Some(batch);
+        }
+        Ok(())
+    }
+
+    fn has_seen(&self, batch: &Batch) -> bool {
+        let place = self.places.get(&(batch.epoch, batch.base));
+        place.is_some_and(|(there, _)| there == batch)
+    }
+
     /// A leader begins: it has all that was committed, unless it was elected uncleanly.
     fn begin_reign(
         &mut self,
