@@ -18,7 +18,6 @@ const NOT_SERVED: &[&str] = &[
     "AlterReplicaLogDirs",
     "AlterShareGroupOffsets",
     "AlterUserScramCredentials",
-    "AssignReplicasToDirs",
     "BeginQuorumEpoch",
     "ConsumerGroupDescribe",
     "ConsumerGroupHeartbeat",
