@@ -9,12 +9,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ottla_storage::DirectoryId;
+use ottla_storage::journal::LogKey;
+use ottla_storage::log_dir::LogDir;
+
 use super::{Broker, housekeeping};
 use crate::config::{Layers, TopicConfig};
 use crate::metadata::publisher::{Published, Subscription};
 use crate::metadata::{
-    BrokerImage, ConfigResource, ImageVersion, MetadataDelta, MetadataImage, PartitionImage,
-    TopicId,
+    BrokerId, BrokerImage, ConfigResource, ImageVersion, MetadataDelta, MetadataImage,
+    PartitionImage, PartitionIndex, TopicId,
 };
 use crate::replica::{PartitionChange, ReplicaKey};
 
@@ -55,6 +59,7 @@ pub fn apply(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
     configure(broker, delta, image);
     create_and_lead(broker, delta, image);
     tell_of_brokers(broker, delta, image.version());
+    tell_of_directories(broker, delta, image);
 }
 
 fn is_here(broker: &Broker, partition: &PartitionImage) -> bool {
@@ -134,6 +139,52 @@ fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta, now: ImageVersion) {
     }
 }
 
+/// Nor is a replica whose directory went.
+fn tell_of_directories(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+    let tell = |topic: TopicId, index: PartitionIndex, partition: &PartitionImage| {
+        if partition.leader != Some(broker.id) {
+            return;
+        }
+        for replica in partition.replicas.iter().filter(|id| **id != broker.id) {
+            if !is_online(image, partition, *replica) {
+                let partition = index;
+                let key = ReplicaKey { topic, partition };
+                broker.replicas.replica_gone(key, *replica, image.version());
+            }
+        }
+    };
+    for ((topic, index), change) in &delta.partitions {
+        tell(*topic, *index, &change.new);
+    }
+    let has_lost_a_directory = delta.brokers.values().any(|change| {
+        let (Some(old), Some(new)) = (&change.old, &change.new) else {
+            return false;
+        };
+        old.directories
+            .iter()
+            .any(|dir| !new.directories.contains(dir))
+    });
+    if has_lost_a_directory {
+        for topic in image.topics().iter() {
+            for (index, partition) in topic.partitions() {
+                tell(topic.id(), index, partition);
+            }
+        }
+    }
+}
+
+/// Whether the directory of a registered broker's replica is online.
+pub(crate) fn is_online(
+    image: &MetadataImage,
+    partition: &PartitionImage,
+    replica: BrokerId,
+) -> bool {
+    let found = image.brokers().find(replica);
+    found
+        .zip(partition.directory_of(replica))
+        .is_some_and(|(found, directory)| found.is_online(directory))
+}
+
 fn configure(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
     let is_for_all = delta.configs.iter().any(|resource| match resource {
         ConfigResource::Cluster => true,
@@ -169,7 +220,8 @@ fn configure_topic(broker: &Broker, image: &MetadataImage, id: TopicId) {
     }
 }
 
-/// Sets aside the logs that no metadata knows of: call it once, when the image has caught up.
+/// Sets aside the logs that no metadata know of, and old copies of replicas that went on in another directory: call it
+/// once, when the image has caught up.
 ///
 /// They are renamed, never removed: the metadata may be the part that is wrong.
 pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
@@ -177,13 +229,19 @@ pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
         for (key, state) in dir.logs() {
             let topic = TopicId::new(key.log.uuid());
             let partition = i32::try_from(key.partition).ok();
-            let partition = partition.and_then(crate::metadata::PartitionIndex::from_wire);
+            let partition = partition.and_then(PartitionIndex::from_wire);
             let known = image.topics().by_id(topic).zip(partition);
             let known = known.and_then(|(topic, partition)| topic.partition(partition));
-            if known.is_some_and(|partition| is_here(broker, partition)) {
+            let named = known.and_then(|partition| partition.directory_of(broker.id));
+            if named.is_some_and(|named| !goes_on_elsewhere(broker, key, dir.id(), named)) {
                 continue;
             }
-            tracing::warn!(topic = %state.topic, partition = key.partition, "setting a stray log aside");
+            tracing::warn!(
+                topic = %state.topic,
+                partition = key.partition,
+                dir = %dir.path().display(),
+                "setting a stray log aside"
+            );
             let report = move |result: Result<(), ottla_storage::log_dir::RemoveError>| {
                 if let Err(error) = result {
                     tracing::warn!(log = %key, %error, "could not set a stray log aside");
@@ -192,4 +250,11 @@ pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
             dir.set_aside(key, None, Box::new(report));
         }
     }
+}
+
+/// Whether a log's replica is known to lie in another directory, and does: its disk was away for a while.
+fn goes_on_elsewhere(broker: &Broker, key: LogKey, found: DirectoryId, named: DirectoryId) -> bool {
+    let mut dirs = broker.replicas.directories().iter();
+    let is_there = |dir: &Arc<LogDir>| dir.id() == named && dir.log(key).is_some();
+    named != found && dirs.any(is_there)
 }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_storage::DirectoryId;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -213,7 +214,13 @@ impl Driver {
                 self.state.send_replace(state);
             }
             Effect::Register => {
-                let (channel, registration) = (self.channel.clone(), self.registration.clone());
+                let (channel, mut registration) = (self.channel.clone(), self.registration.clone());
+                // One that has failed meanwhile is none to put anything in.
+                let is_online = |id: &DirectoryId| {
+                    let mut dirs = self.broker.replicas.directories().iter();
+                    dirs.any(|dir| dir.id() == *id && dir.failure().is_none())
+                };
+                registration.command.directories.retain(is_online);
                 self.call = Some(Box::pin(register(channel, registration)));
             }
             Effect::Beat {
