@@ -5,6 +5,7 @@ mod configs;
 mod controller;
 mod data;
 mod describe;
+mod directories;
 mod metadata;
 mod topics;
 
