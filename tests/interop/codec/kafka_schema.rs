@@ -37,7 +37,6 @@ const NOT_SERVED: &[&str] = &[
     "DescribeShareGroupOffsets",
     "DescribeTransactions",
     "DescribeUserScramCredentials",
-    "ElectLeaders",
     "EndQuorumEpoch",
     "EndTxn",
     "Envelope",
