@@ -15,12 +15,13 @@ pub mod controller_service;
 pub mod core;
 pub mod dispatch;
 mod error_code;
-mod fetch_session;
-mod handler;
+pub mod fetch_session;
+pub mod handler;
 mod housekeeping;
 pub mod lifecycle;
 pub mod metrics;
 mod partitions;
+pub mod pauses;
 pub mod purgatory;
 pub mod reply;
 mod timer;
@@ -37,6 +38,7 @@ use crate::replica::Replicas;
 use admin::Admin;
 use fetch_session::SessionCache;
 use metrics::Metrics;
+use pauses::Pauses;
 use purgatory::Purgatory;
 use vouch::Pulses;
 
@@ -60,6 +62,8 @@ pub struct Broker {
     pub purgatory: Arc<Purgatory>,
     /// Of the cores that serve clients.
     pub pulses: Pulses,
+    /// Of this process.
+    pub pauses: Pauses,
     /// Counters.
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
@@ -78,6 +82,7 @@ impl Broker {
         replicas: Arc<Replicas>,
     ) -> Self {
         let registration = admin.registration();
+        let pauses = Pauses::new(config.controller.session_timeout);
         let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
         Self {
             id: config.node_id,
@@ -87,6 +92,7 @@ impl Broker {
             replicas,
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
             pulses: Pulses::default(),
+            pauses,
             metrics: Metrics::default(),
             applied: watch::Sender::new(ImageVersion::default()),
             registration,

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::broker::lifecycle::{Lifecycle, Registration, State};
 use crate::broker::{Broker, alter_partition, assign_replicas};
+use crate::clock;
 use crate::config::layers::MIN_INSYNC_REPLICAS;
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
 use crate::fetcher::Fetchers;
@@ -27,6 +28,7 @@ use crate::net::{Listener, SocketOptions};
 use crate::quorum::QuorumError;
 use crate::replica::replicas::Outbound;
 use crate::replica::{ReplicaMap, Replicas, following, isr_change, worker};
+use crate::telemetry::replication::Replication;
 
 mod data_plane;
 mod desk;
@@ -178,6 +180,7 @@ pub struct Node {
     config: NodeConfig,
     address: SocketAddr,
     endings: Receiver<Ending>,
+    counters: Arc<Replication>,
     broker: Arc<Broker>,
     lifecycle: Lifecycle,
     fetchers: Fetchers,
@@ -198,12 +201,12 @@ impl Node {
         let (ending, endings) = Endings::new();
         let map = Arc::new(ReplicaMap::default());
         let directories = Directories::start(&config, &disks.storage, &map)?;
-        let publisher = Publisher::default();
+        let (publisher, counters) = (Publisher::default(), Arc::<Replication>::default());
         let quorum = QuorumThread::start(
             &config,
             disks,
             &directories,
-            &publisher,
+            (&publisher, &counters),
             quorum_listener,
             ending.clone(),
         );
@@ -217,6 +220,8 @@ impl Node {
             isr_proposals,
             fetch_orders,
             work: worker::start().map_err(StartError::Thread)?,
+            clock: Arc::new(clock::SystemClock),
+            counters: counters.clone(),
         };
         let replicas = Arc::new(Replicas::new(
             config.node_id,
@@ -268,6 +273,7 @@ impl Node {
             config,
             address,
             endings,
+            counters,
             broker,
             lifecycle,
             fetchers,
@@ -320,6 +326,7 @@ impl Node {
         self.quorum.stop();
         self.directories
             .stop(BrokerEpoch::to_wire(self.broker.epoch()));
+        self.counters.say();
         tracing::info!("stopped");
     }
 

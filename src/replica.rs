@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
-use ottla_storage::{DirectoryId, LogEvent, Offset};
+use ottla_storage::{Clock, DirectoryId, LogEvent, Offset};
 
 use combining::{Combining, Limits};
 use core::effect::FollowerFetch;
@@ -39,7 +39,6 @@ use settings::PartitionConfig;
 use view::{Published, View, Watch};
 use worker::WorkQueue;
 
-use crate::clock;
 use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch, PartitionIndex, TopicId};
 
 pub use replicas::{PartitionChange, ReplicaMap, Replicas};
@@ -84,6 +83,7 @@ pub struct Replica {
     /// This replica itself, for whoever works on it later.
     me: Weak<Replica>,
     work: WorkQueue,
+    clock: Arc<dyn Clock>,
     /// Whether it stands in the line already.
     is_handed_over: AtomicBool,
     is_open_asked: AtomicBool,
@@ -113,7 +113,7 @@ impl Replica {
                 published.clone(),
                 core,
                 config,
-                outbound.isr_proposals.clone(),
+                outbound,
             );
             Self {
                 key,
@@ -122,6 +122,7 @@ impl Replica {
                 lock: Combining::new(Limits::default(), driver),
                 me: replica.clone(),
                 work: outbound.work.clone(),
+                clock: outbound.clock.clone(),
                 is_handed_over: AtomicBool::new(false),
                 is_open_asked: AtomicBool::new(false),
                 no_open_before: AtomicU64::new(0),
@@ -177,7 +178,7 @@ impl Replica {
     /// again from time to time.
     pub fn ask_open(&self) {
         if self.is_open_asked.load(Ordering::Acquire)
-            || clock::mono().as_millis() < self.no_open_before.load(Ordering::Relaxed)
+            || self.clock.mono().as_millis() < self.no_open_before.load(Ordering::Relaxed)
         {
             return;
         }
@@ -326,7 +327,7 @@ impl Replica {
     }
 
     /// Works for a few turns, and stands in line again for the rest.
-    fn work_for(&self, turn_count: usize) {
+    pub fn work_for(&self, turn_count: usize) {
         // Before the first look: who finds work left after this hands it over again.
         self.is_handed_over.store(false, Ordering::Release);
         if self.lock.run_for(turn_count) {

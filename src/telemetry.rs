@@ -1,6 +1,8 @@
-//! Logs: one line an event, text for people or JSON for machines, on standard error.
+//! Logs: one line an event, text for people or JSON for machines, on standard error. Counters that people ask for.
 //!
 //! `OTTLA_LOG` sets levels per module (`info,ottla::net=debug`), `OTTLA_LOG_FORMAT=json` the form.
+
+pub mod replication;
 
 use std::io::IsTerminal as _;
 

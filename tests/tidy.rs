@@ -3,6 +3,7 @@
 //! - Only the dependency arrows of ARCHITECTURE.md exist, and pure files stay pure.
 //! - Every source file says what it is for, and the code map names every module.
 //! - Every invariant of ARCHITECTURE.md is cited by a test.
+//! - What docs/operations.md promises is shown by tests that exist.
 //! - No left-over markers, no bytes outside ASCII in sources.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
@@ -18,8 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("metadata", &[]),
     ("config", &["metadata"]),
-    ("controller", &["metadata", "config", "clock"]),
-    ("replica", &["metadata", "config", "clock"]),
+    ("controller", &["metadata", "config", "clock", "telemetry"]),
+    ("replica", &["metadata", "config", "clock", "telemetry"]),
     (
         "broker",
         &[
@@ -289,6 +290,46 @@ fn is_invariant(word: &str) -> bool {
     let letter = characters.next().is_some_and(|c| "SRQMWC".contains(c));
     let digits = characters.as_str();
     letter && !digits.is_empty() && digits.len() <= 2 && digits.chars().all(|c| c.is_ascii_digit())
+}
+
+/// Each promise of docs/operations.md names what shows it: a script of tests/show, or a test by its file and its name.
+#[test]
+fn what_operations_promises_is_shown_by_tests_that_exist() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let (mut named, mut missing) = (0, Vec::new());
+    for row in page.lines().filter(|line| line.starts_with('|')) {
+        let shown_by = row.trim_end_matches(['|', ' ']).rsplit('|').next();
+        let mut tokens = shown_by.unwrap_or_default().split('`').skip(1).step_by(2);
+        while let Some(token) = tokens.next() {
+            let is_script = token.split_once('-').is_some_and(|(area, number)| {
+                ["node", "cluster", "replication"].contains(&area) && number.parse::<u8>().is_ok()
+            });
+            if is_script {
+                named += 1;
+                if !root().join("tests/show").join(token).exists() {
+                    missing.push(format!("tests/show/{token}"));
+                }
+            } else if Path::new(token)
+                .extension()
+                .is_some_and(|kind| kind == "rs")
+            {
+                named += 1;
+                let name = tokens.next().unwrap_or_default();
+                let text = fs::read_to_string(root().join(token)).unwrap_or_default();
+                if name.is_empty() || !text.contains(&format!("fn {name}(")) {
+                    missing.push(format!("{token}: {name}"));
+                }
+            }
+        }
+    }
+    assert!(
+        named >= 20,
+        "promises are rows that end with what shows them"
+    );
+    assert_none(
+        "tests that docs/operations.md names and nobody wrote",
+        &missing,
+    );
 }
 
 #[test]

@@ -12,4 +12,6 @@ pub mod lossy;
 pub mod port;
 pub mod proxy;
 pub mod rng;
+#[cfg(feature = "node")]
+pub mod sim;
 pub mod w1;

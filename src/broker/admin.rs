@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, watch};
 use super::Broker;
 use super::context::ConnectionContext;
 use super::controller_channel::{ClientRequest, ControllerChannel, Unanswered};
+use super::partitions::is_shown;
 use crate::config::{Layers, Overrides};
 use crate::controller::command::ProducerIdBlock;
 use crate::controller::{ControllerError, ControllerHandle, QuorumView};
@@ -288,7 +289,7 @@ impl Broker {
                 image
                     .brokers()
                     .find(*leader)
-                    .is_some_and(|broker| !broker.is_fenced)
+                    .is_some_and(|broker| is_shown(broker))
             })
             .unwrap_or(self.id)
     }

@@ -83,7 +83,7 @@ fn forget_what_is_over(broker: &Broker, waiting: &mut Waiting) {
 }
 
 /// Whether the controller can still accept it. An image that is behind the replica says nothing.
-fn stands(image: &MetadataImage, me: BrokerId, proposal: &IsrProposal) -> bool {
+pub fn stands(image: &MetadataImage, me: BrokerId, proposal: &IsrProposal) -> bool {
     let topic = image.topics().by_id(proposal.key.topic);
     let partition = topic.and_then(|topic| topic.partition(proposal.key.partition));
     partition.is_some_and(|now| {
@@ -146,7 +146,8 @@ async fn send(broker: &Broker, channel: &ControllerChannel, waiting: &mut Waitin
     is_all
 }
 
-fn request(
+/// What the controller is asked: every proposal, with the leader under its own registration.
+pub fn request(
     broker: BrokerId,
     epoch: BrokerEpoch,
     proposals: &[IsrProposal],
@@ -203,7 +204,7 @@ fn by_partition(
 }
 
 /// What a result means to the replica; `None`: ask again.
-fn answer(result: &PartitionData) -> Option<IsrAnswer> {
+pub fn answer(result: &PartitionData) -> Option<IsrAnswer> {
     match result.error_code {
         ErrorCode::None => {
             let isr = result.isr.iter().copied().map(BrokerId::from_wire);

@@ -14,25 +14,46 @@ use ottla_storage::journal::LogKey;
 use ottla_storage::log_dir::LogDir;
 
 use super::{Broker, housekeeping};
-use crate::config::{Layers, TopicConfig};
+use crate::config::{Layers, StaticConfig, TopicConfig};
 use crate::metadata::publisher::{Published, Subscription};
 use crate::metadata::{
     BrokerId, BrokerImage, ConfigResource, ImageVersion, MetadataDelta, MetadataImage,
     PartitionImage, PartitionIndex, TopicId,
 };
-use crate::replica::{PartitionChange, ReplicaKey};
+use crate::replica::{PartitionChange, ReplicaKey, Replicas};
+
+/// Whose replicas follow the metadata, and what it was told at start.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    /// This broker.
+    pub id: BrokerId,
+    /// The lowest layer of topic configs.
+    pub fixed: &'a StaticConfig,
+    /// What it holds.
+    pub replicas: &'a Replicas,
+}
+
+impl Broker {
+    pub(crate) fn here(&self) -> Here<'_> {
+        Here {
+            id: self.id,
+            fixed: &self.config.values,
+            replicas: &self.replicas,
+        }
+    }
+}
 
 /// The effective configuration of a topic on this broker.
-pub fn topic_config(broker: &Broker, image: &MetadataImage, topic: TopicId) -> TopicConfig {
+pub fn topic_config(here: Here<'_>, image: &MetadataImage, topic: TopicId) -> TopicConfig {
     let replication_factor = image
         .topics()
         .by_id(topic)
         .map_or(1, |topic| topic.replication_factor());
     let layers = Layers {
         topic: image.topic_overrides(topic),
-        broker: image.broker_overrides(broker.id),
+        broker: image.broker_overrides(here.id),
         cluster: image.cluster_overrides(),
-        fixed: &broker.config.values,
+        fixed: here.fixed,
     };
     TopicConfig::resolve(&layers, replication_factor)
 }
@@ -48,38 +69,38 @@ pub async fn run(broker: Arc<Broker>, changes: Subscription) {
 
 async fn follow(broker: &Broker, mut changes: Subscription) {
     while let Some(Published { delta, image }) = changes.next().await {
-        apply(broker, &delta, &image);
+        apply(broker.here(), &delta, &image);
         broker.applied.send_replace(image.version());
     }
 }
 
 /// Applies one change.
-pub fn apply(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
-    delete(broker, delta);
-    configure(broker, delta, image);
-    create_and_lead(broker, delta, image);
-    tell_of_brokers(broker, delta, image.version());
-    tell_of_directories(broker, delta, image);
+pub fn apply(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
+    delete(here, delta);
+    configure(here, delta, image);
+    create_and_lead(here, delta, image);
+    tell_of_brokers(here, delta, image.version());
+    tell_of_directories(here, delta, image);
 }
 
-fn is_here(broker: &Broker, partition: &PartitionImage) -> bool {
-    partition.has_replica(broker.id)
+fn is_here(here: Here<'_>, partition: &PartitionImage) -> bool {
+    partition.has_replica(here.id)
 }
 
-fn delete(broker: &Broker, delta: &MetadataDelta) {
+fn delete(here: Here<'_>, delta: &MetadataDelta) {
     let mut gone = Vec::new();
     for (id, topic) in &delta.topics_deleted {
         let here = topic
             .partitions()
-            .filter(|(_, partition)| is_here(broker, partition));
+            .filter(|(_, partition)| is_here(here, partition));
         gone.extend(here.map(|(partition, _)| ReplicaKey {
             topic: *id,
             partition,
         }));
     }
     for ((topic, partition), change) in &delta.partitions {
-        let was_here = change.old.as_ref().is_some_and(|old| is_here(broker, old));
-        if was_here && !is_here(broker, &change.new) {
+        let was_here = change.old.as_ref().is_some_and(|old| is_here(here, old));
+        if was_here && !is_here(here, &change.new) {
             gone.push(ReplicaKey {
                 topic: *topic,
                 partition: *partition,
@@ -87,16 +108,16 @@ fn delete(broker: &Broker, delta: &MetadataDelta) {
         }
     }
     if !gone.is_empty() {
-        broker.replicas.delete(&gone);
+        here.replicas.delete(&gone);
     }
 }
 
-fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+fn create_and_lead(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
     let mut configs: HashMap<TopicId, TopicConfig> = HashMap::new();
     for (topic, _) in delta.partitions.keys() {
         configs
             .entry(*topic)
-            .or_insert_with(|| topic_config(broker, image, *topic));
+            .or_insert_with(|| topic_config(here, image, *topic));
     }
     let mut changes = Vec::new();
     for ((topic, partition), change) in &delta.partitions {
@@ -104,7 +125,7 @@ fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage
         let (Some(named), Some(config)) = known else {
             continue;
         };
-        if is_here(broker, &change.new) {
+        if is_here(here, &change.new) {
             changes.push(PartitionChange {
                 key: ReplicaKey {
                     topic: *topic,
@@ -117,12 +138,12 @@ fn create_and_lead(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage
         }
     }
     if !changes.is_empty() {
-        broker.replicas.apply(changes);
+        here.replicas.apply(changes);
     }
 }
 
 /// Whoever is not active any more is waited for by no leader.
-fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta, now: ImageVersion) {
+fn tell_of_brokers(here: Here<'_>, delta: &MetadataDelta, now: ImageVersion) {
     let is_active =
         |side: &Option<Arc<BrokerImage>>| side.as_ref().is_some_and(|broker| broker.is_active());
     let gone = delta.brokers.iter().filter(|(_, change)| {
@@ -132,24 +153,24 @@ fn tell_of_brokers(broker: &Broker, delta: &MetadataDelta, now: ImageVersion) {
     });
     let gone: Vec<_> = gone
         .map(|(id, _)| *id)
-        .filter(|id| *id != broker.id)
+        .filter(|id| *id != here.id)
         .collect();
     if !gone.is_empty() {
-        broker.replicas.brokers_gone(&gone, now);
+        here.replicas.brokers_gone(&gone, now);
     }
 }
 
 /// Nor is a replica whose directory went.
-fn tell_of_directories(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+fn tell_of_directories(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
     let tell = |topic: TopicId, index: PartitionIndex, partition: &PartitionImage| {
-        if partition.leader != Some(broker.id) {
+        if partition.leader != Some(here.id) {
             return;
         }
-        for replica in partition.replicas.iter().filter(|id| **id != broker.id) {
+        for replica in partition.replicas.iter().filter(|id| **id != here.id) {
             if !is_online(image, partition, *replica) {
                 let partition = index;
                 let key = ReplicaKey { topic, partition };
-                broker.replicas.replica_gone(key, *replica, image.version());
+                here.replicas.replica_gone(key, *replica, image.version());
             }
         }
     };
@@ -185,32 +206,32 @@ pub(crate) fn is_online(
         .is_some_and(|(found, directory)| found.is_online(directory))
 }
 
-fn configure(broker: &Broker, delta: &MetadataDelta, image: &MetadataImage) {
+fn configure(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
     let is_for_all = delta.configs.iter().any(|resource| match resource {
         ConfigResource::Cluster => true,
-        ConfigResource::Broker(id) => *id == broker.id,
+        ConfigResource::Broker(id) => *id == here.id,
         ConfigResource::Topic(_) => false,
     });
     if is_for_all {
         for topic in image.topics().iter() {
-            configure_topic(broker, image, topic.id());
+            configure_topic(here, image, topic.id());
         }
         return;
     }
     for resource in &delta.configs {
         if let ConfigResource::Topic(topic) = resource {
-            configure_topic(broker, image, *topic);
+            configure_topic(here, image, *topic);
         }
     }
 }
 
-fn configure_topic(broker: &Broker, image: &MetadataImage, id: TopicId) {
+fn configure_topic(here: Here<'_>, image: &MetadataImage, id: TopicId) {
     let Some(topic) = image.topics().by_id(id) else {
         return;
     };
-    let config = topic_config(broker, image, id);
+    let config = topic_config(here, image, id);
     for (partition, _) in topic.partitions() {
-        broker.replicas.configure(
+        here.replicas.configure(
             ReplicaKey {
                 topic: id,
                 partition,
@@ -224,16 +245,16 @@ fn configure_topic(broker: &Broker, image: &MetadataImage, id: TopicId) {
 /// once, when the image has caught up.
 ///
 /// They are renamed, never removed: the metadata may be the part that is wrong.
-pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
-    for dir in broker.replicas.directories() {
+pub fn set_strays_aside(here: Here<'_>, image: &MetadataImage) {
+    for dir in here.replicas.directories() {
         for (key, state) in dir.logs() {
             let topic = TopicId::new(key.log.uuid());
             let partition = i32::try_from(key.partition).ok();
             let partition = partition.and_then(PartitionIndex::from_wire);
             let known = image.topics().by_id(topic).zip(partition);
             let known = known.and_then(|(topic, partition)| topic.partition(partition));
-            let named = known.and_then(|partition| partition.directory_of(broker.id));
-            if named.is_some_and(|named| !goes_on_elsewhere(broker, key, dir.id(), named)) {
+            let named = known.and_then(|partition| partition.directory_of(here.id));
+            if named.is_some_and(|named| !goes_on_elsewhere(here, key, dir.id(), named)) {
                 continue;
             }
             tracing::warn!(
@@ -253,8 +274,8 @@ pub fn set_strays_aside(broker: &Broker, image: &MetadataImage) {
 }
 
 /// Whether a log's replica is known to lie in another directory, and does: its disk was away for a while.
-fn goes_on_elsewhere(broker: &Broker, key: LogKey, found: DirectoryId, named: DirectoryId) -> bool {
-    let mut dirs = broker.replicas.directories().iter();
+fn goes_on_elsewhere(here: Here<'_>, key: LogKey, found: DirectoryId, named: DirectoryId) -> bool {
+    let mut dirs = here.replicas.directories().iter();
     let is_there = |dir: &Arc<LogDir>| dir.id() == named && dir.log(key).is_some();
     named != found && dirs.any(is_there)
 }

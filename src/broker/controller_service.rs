@@ -306,29 +306,7 @@ impl ControllerService {
         let Some((broker, epoch)) = known(request.broker_id, request.broker_epoch) else {
             return refused(ErrorCode::StaleBrokerEpoch);
         };
-        let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|one| AlterPartitionOne {
-                partition: one.partition_index,
-                leader_epoch: one.leader_epoch,
-                partition_epoch: one.partition_epoch,
-                // Before version 3 the members have no epochs.
-                isr: if one.new_isr_with_epochs.is_empty() {
-                    one.new_isr.iter().map(|member| (*member, -1)).collect()
-                } else {
-                    let members = one.new_isr_with_epochs.iter();
-                    members
-                        .map(|member| (member.broker_id, member.broker_epoch))
-                        .collect()
-                },
-                recovery_state: one.leader_recovery_state,
-            });
-            (TopicId::new(topic.topic_id), partitions.collect())
-        });
-        let command = AlterPartition {
-            broker,
-            epoch,
-            topics: topics.collect(),
-        };
+        let command = altering((broker, epoch), request);
         match unless_not_controller(self.0.controller.alter_partition(command).await)? {
             Ok(Ok(topics)) => {
                 let topics = topics.into_iter().map(|(topic, partitions)| TopicData {
@@ -425,6 +403,36 @@ fn known(broker: i32, epoch: i64) -> Option<(BrokerId, BrokerEpoch)> {
     BrokerId::from_wire(broker).zip(BrokerEpoch::from_wire(epoch))
 }
 
+/// The command in a request of a registered broker.
+pub fn altering(
+    (broker, epoch): (BrokerId, BrokerEpoch),
+    request: &AlterPartitionRequest,
+) -> AlterPartition {
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|one| AlterPartitionOne {
+            partition: one.partition_index,
+            leader_epoch: one.leader_epoch,
+            partition_epoch: one.partition_epoch,
+            // Before version 3 the members have no epochs.
+            isr: if one.new_isr_with_epochs.is_empty() {
+                one.new_isr.iter().map(|member| (*member, -1)).collect()
+            } else {
+                let members = one.new_isr_with_epochs.iter();
+                members
+                    .map(|member| (member.broker_id, member.broker_epoch))
+                    .collect()
+            },
+            recovery_state: one.leader_recovery_state,
+        });
+        (TopicId::new(topic.topic_id), partitions.collect())
+    });
+    AlterPartition {
+        broker,
+        epoch,
+        topics: topics.collect(),
+    }
+}
+
 fn registration(request: &BrokerRegistrationRequest<'_>) -> Option<RegisterBroker> {
     let feature = request
         .features
@@ -458,7 +466,8 @@ fn registration(request: &BrokerRegistrationRequest<'_>) -> Option<RegisterBroke
     })
 }
 
-fn partition_data(
+/// One partition's result in the words of the protocol.
+pub fn partition_data(
     partition_index: i32,
     result: Result<AlteredPartition, AlterPartitionError>,
 ) -> PartitionData {

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use crate::metadata::TopicId;
@@ -62,12 +63,12 @@ impl PartitionKey {
 
 /// What a client asks of one partition, as on the wire (-1: not given).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PartitionAsk {
-    pub(crate) fetch_offset: i64,
-    pub(crate) max_bytes: i32,
-    pub(crate) current_leader_epoch: i32,
-    pub(crate) last_fetched_epoch: i32,
-    pub(crate) log_start_offset: i64,
+pub struct PartitionAsk {
+    pub fetch_offset: i64,
+    pub max_bytes: i32,
+    pub current_leader_epoch: i32,
+    pub last_fetched_epoch: i32,
+    pub log_start_offset: i64,
 }
 
 /// The session part of a fetch request.
@@ -328,7 +329,9 @@ impl SessionCache {
         if session.next_epoch != ask.session_epoch {
             return Err(SessionError::InvalidEpoch);
         }
-        if session.uses_topic_ids != ask.uses_topic_ids {
+        if session.uses_topic_ids != ask.uses_topic_ids
+            && !is_planted("a-session-names-topics-one-way")
+        {
             return Err(SessionError::TopicIdMode);
         }
         let growth = session.growth(ask);

@@ -5,6 +5,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ottla_storage::LeaderEpoch;
+use ottla_storage::planted::is_planted;
 use uuid::Uuid;
 
 use super::Broker;
@@ -12,7 +13,8 @@ use super::context::Context;
 use super::purgatory::WakeCell;
 use crate::clock;
 use crate::metadata::{
-    BrokerId, ImageVersion, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
+    BrokerId, BrokerImage, ImageVersion, MetadataImage, PartitionImage, PartitionIndex, TopicId,
+    TopicImage,
 };
 use crate::replica::request::Refusal;
 use crate::replica::view::{Led, View};
@@ -112,7 +114,10 @@ pub(crate) async fn find_led(
     current_epoch: i32,
 ) -> Result<Led, ErrorCode> {
     let replica = find_leader_now(&cx.broker, named, partition).await?;
-    let led = open_view(cx, &replica).await?;
+    let image = cx.broker.metadata.image();
+    let known = find_topic(&image, named).and_then(|topic| find_partition(topic, partition));
+    let (_, known) = known.map_err(|missing| missing.error_code())?;
+    let led = open_view(cx, &replica, known.leader_epoch).await?;
     check_epoch(&led, current_epoch)?;
     Ok(led)
 }
@@ -144,9 +149,17 @@ pub(crate) fn check_epoch(led: &Led, claimed: i32) -> Result<(), ErrorCode> {
     }
 }
 
-/// The replica's view once its log is open, or why it can't be.
-pub(crate) async fn open_view(cx: &Context, replica: &Arc<Replica>) -> Result<Led, ErrorCode> {
+/// The replica's view once its log is open and its reign has come to `reign`, or why it can't be.
+///
+/// This broker may have led before, and another one since: what the earlier reign shows may lie behind what the other one
+/// has told.
+pub(crate) async fn open_view(
+    cx: &Context,
+    replica: &Arc<Replica>,
+    reign: LeaderEpoch,
+) -> Result<Led, ErrorCode> {
     let now = || match &**replica.view() {
+        View::Led(led) if led.reign.leader_epoch < reign => None,
         View::Led(led) => Some(Ok(led.clone())),
         View::Refused(refusal) => Some(Err(ErrorCode::from(*refusal))),
         View::Followed(_) => Some(Err(ErrorCode::NotLeaderOrFollower)),
@@ -203,13 +216,18 @@ pub(crate) fn leader_hint(
     Some((partition.leader?, partition.leader_epoch.get()))
 }
 
-/// How the client's listener reaches a broker: host, port and rack.
+/// Whether clients are sent to a broker: what stands in the registration of a fenced one may lead nowhere.
+pub(crate) fn is_shown(broker: &BrokerImage) -> bool {
+    !broker.is_fenced || is_planted("fenced-brokers-are-not-shown")
+}
+
+/// How the client's listener reaches a broker that is shown: host, port and rack.
 pub(crate) fn endpoint(
     cx: &Context,
     image: &MetadataImage,
     broker: BrokerId,
 ) -> Option<(String, i32, Option<String>)> {
-    let broker = image.brokers().find(broker)?;
+    let broker = image.brokers().find(broker).filter(|b| is_shown(b))?;
     let endpoint = broker.endpoint(&cx.connection.listener)?;
     Some((
         endpoint.host.clone(),

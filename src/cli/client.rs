@@ -30,6 +30,8 @@ pub(crate) use self::cluster::Cluster;
 pub(crate) use self::cluster::Member;
 pub(crate) use self::error::ClientError;
 pub(crate) use self::link::Link;
+#[cfg(test)]
+pub(crate) use self::metadata::Broker;
 pub(crate) use self::metadata::{Metadata, Partition, Topic};
 pub(crate) use self::offsets::{At, Isolation};
 

@@ -218,6 +218,12 @@ impl Sessions {
         }
     }
 
+    /// Whether a broker was fenced, or is about to be, because nothing answers at its address.
+    pub fn is_gone(&self, broker: BrokerId, epoch: BrokerEpoch) -> bool {
+        let session = self.find(broker, epoch);
+        session.is_some_and(|session| session.probe == ProbeFence::Done)
+    }
+
     /// Whether every active broker works by an image that shows this one stopping, so that nobody
     /// needs it any more.
     pub fn is_departure_known(&self, image: &MetadataImage, broker: &BrokerImage) -> bool {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_storage::planted::is_planted;
 use ottla_storage::{LeaderEpoch, Offset};
 use tokio::sync::mpsc;
 
@@ -310,9 +311,12 @@ impl Leader {
     }
 }
 
-/// What the leader said of a partition without an error.
+/// What the leader said of a partition without an error. Where the logs part it says how far its own is committed, too,
+/// and that is not true of this one (KAFKA-14704).
 fn said(frame: &Bytes, data: &PartitionData<'_>) -> Answer {
-    if let Some((epoch, end)) = diverging(data) {
+    if let Some((epoch, end)) = diverging(data)
+        && !is_planted("a-log-that-parted-takes-no-high-watermark")
+    {
         return Answer::Diverged { epoch, end };
     }
     let records = data.records.as_ref().and_then(Records::as_slice);
@@ -332,4 +336,41 @@ fn diverging(data: &PartitionData<'_>) -> Option<(LeaderEpoch, Offset)> {
 
 fn offset(raw: i64) -> Offset {
     Offset::from_wire(raw).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages::fetch::EpochEndOffset;
+
+    /// KAFKA-14704: a former leader took the high watermark from the very answer that told it to truncate, and showed
+    /// records as committed that were about to go.
+    #[test]
+    fn gotcha_01_an_answer_that_says_the_logs_part_brings_no_high_watermark() {
+        let data = PartitionData {
+            high_watermark: 20,
+            log_start_offset: 5,
+            diverging_epoch: EpochEndOffset {
+                epoch: 2,
+                end_offset: 12,
+            },
+            ..PartitionData::default()
+        };
+        let answer = said(&Bytes::new(), &data);
+        assert!(
+            matches!(answer, Answer::Diverged { epoch, end }
+                if (epoch.get(), end.get()) == (2, 12)),
+            "{answer:?}"
+        );
+        let together = PartitionData {
+            diverging_epoch: EpochEndOffset::default(),
+            ..data
+        };
+        let answer = said(&Bytes::new(), &together);
+        assert!(
+            matches!(answer, Answer::Records { state, .. }
+                if state.high_watermark.get() == 20),
+            "{answer:?}"
+        );
+    }
 }

@@ -141,10 +141,11 @@ pub(super) fn position(followed: &Followed) -> Option<Result<Position, Busy>> {
             if !view.is_fetchable {
                 return Some(Err(Busy));
             }
+            let (offset, last_epoch) = view.goes_on_at();
             Some(Ok(Position {
                 leader_epoch: view.leader_epoch,
-                offset: view.log.log_end(),
-                last_epoch: view.log.last_epoch(),
+                offset,
+                last_epoch,
                 log_start: view.log.log_start(),
             }))
         }

@@ -40,7 +40,7 @@ pub(super) struct DataPlane {
 impl DataPlane {
     /// Makes the replicas follow the metadata. Nobody is served yet.
     pub(super) fn start(broker: &Arc<Broker>) -> Result<Self, StartError> {
-        apply::set_strays_aside(broker, &broker.metadata.image());
+        apply::set_strays_aside(broker.here(), &broker.metadata.image());
         broker.replicas.recover().map_err(StartError::Thread)?;
         let (stop_applying, stopped) = oneshot::channel();
         let applying = start_applying(broker.clone(), stopped)?;

@@ -190,9 +190,11 @@ mod tests {
             metadata.clone(),
         );
         let outbound = Outbound {
+            clock: Arc::new(crate::clock::SystemClock),
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work: worker::start().unwrap(),
+            counters: Arc::default(),
         };
         let settings = (config.storage.clone(), config.replica.lag_max);
         let map = Arc::new(ReplicaMap::default());

@@ -33,6 +33,7 @@ use crate::metadata::record::{EndpointRecord, FEATURE_MAX, FEATURE_MIN};
 use crate::metadata::{Incarnation, Publisher};
 use crate::net::Listener;
 use crate::quorum::{BrokerDoor, Carriers, QuorumConfig, QuorumMember};
+use crate::telemetry::replication::Replication;
 
 /// Where the quorum's log lies in the metadata directory.
 const DIRECTORY: &str = "raft";
@@ -62,6 +63,7 @@ struct Setup {
     listener: Option<Listener>,
     settings: Settings,
     publisher: Publisher,
+    counters: Arc<Replication>,
     endings: Endings,
 }
 
@@ -71,7 +73,7 @@ impl QuorumThread {
         config: &NodeConfig,
         disks: &Disks,
         directories: &Directories,
-        publisher: &Publisher,
+        (publisher, counters): (&Publisher, &Arc<Replication>),
         listener: Option<Listener>,
         endings: Endings,
     ) -> Result<Self, StartError> {
@@ -88,6 +90,7 @@ impl QuorumThread {
             listener,
             settings: Settings::new(config),
             publisher: publisher.clone(),
+            counters: counters.clone(),
             endings: endings.clone(),
         };
         let runtime = Builder::new_current_thread()
@@ -244,6 +247,7 @@ fn run(
         let endings = setup.endings.clone();
         // From here on a node that waits for others can be told to end.
         tokio::task::spawn_local(tell_of_signals(endings.clone()));
+        tokio::task::spawn_local(tell_counters(setup.counters.clone()));
         let member = tokio::select! {
             biased;
             ending = endings.ended() => Err(StartError::Ended(ending)),
@@ -267,6 +271,7 @@ async fn start(setup: Setup) -> Result<(Handles, QuorumMember), StartError> {
         listener,
         settings,
         publisher,
+        counters,
         endings,
     } = setup;
     let on_fatal = Box::new(move |error: &crate::controller::machine::MachineError| {
@@ -278,7 +283,7 @@ async fn start(setup: Setup) -> Result<(Handles, QuorumMember), StartError> {
     let (controller, requests) = queues();
     let quorum = RaftQuorum::new(member.raft.clone());
     let driver = Driver::new(node, settings, quorum, publisher, requests, TcpProber);
-    tokio::task::spawn_local(driver.run());
+    tokio::task::spawn_local(driver.counting(counters).run());
     let handles = Handles {
         cluster: member.cluster,
         controller,
@@ -301,6 +306,18 @@ async fn tell_of_signals(endings: Endings) {
         (Err(error), _) | (_, Err(error)) => Ending::Fatal(format!("listen for signals: {error}")),
     };
     endings.end(ending);
+}
+
+/// Says the counters to whoever asks with a signal.
+async fn tell_counters(counters: Arc<Replication>) {
+    match signal(SignalKind::user_defined1()) {
+        Ok(mut asked) => {
+            while asked.recv().await.is_some() {
+                counters.say();
+            }
+        }
+        Err(error) => tracing::warn!(%error, "SIGUSR1 is not listened for"),
+    }
 }
 
 /// Waits for the quorum to break.

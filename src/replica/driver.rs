@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
-use ottla_storage::{LogEvent, Offset};
+use ottla_storage::{Clock, LogEvent, Offset};
 
 use super::combining::Writer;
 use super::core::effect::{
@@ -20,12 +20,13 @@ use super::core::partition::{Partition, Standing};
 use super::directories::Directories;
 use super::following::FromLeader;
 use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
+use super::replicas::Outbound;
 use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, RequestError};
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
-use crate::clock;
 use crate::metadata::{BrokerId, ImageVersion, PartitionEpoch};
+use crate::telemetry::replication::Replication;
 
 mod append;
 mod follow;
@@ -107,6 +108,8 @@ pub(crate) struct Driver {
     log: Log,
     config: Arc<PartitionConfig>,
     proposals: IsrProposals,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Replication>,
     /// The part that waits for the log to be open.
     part: Option<Part>,
     /// How far the partition was committed when the log was opened.
@@ -138,7 +141,7 @@ impl Writer<Event> for Driver {
     }
 
     fn turn(&mut self, events: &mut Vec<Event>) {
-        let now = clock::mono();
+        let now = self.clock.mono();
         for event in events.drain(..) {
             if !matches!(event, Event::Request(Request::Produce(_))) {
                 self.append_group(now);
@@ -159,7 +162,7 @@ impl Driver {
         published: Arc<Published>,
         core: Partition,
         config: Arc<PartitionConfig>,
-        proposals: IsrProposals,
+        outbound: &Outbound,
     ) -> Self {
         Self {
             replica,
@@ -168,7 +171,9 @@ impl Driver {
             core,
             log: Log::Closed,
             config,
-            proposals,
+            proposals: outbound.isr_proposals.clone(),
+            clock: outbound.clock.clone(),
+            counters: outbound.counters.clone(),
             part: None,
             opened_high_watermark: Offset::ZERO,
             asked: HashMap::new(),
@@ -221,7 +226,7 @@ impl Driver {
             Event::Retain => self.decide(now, effect::Event::Retain),
             // No decision depends on it: what is forgotten was of no use any more.
             Event::ExpireProducers => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 self.with_log(|log| {
                     log.expire_producers(wall);
                 });
@@ -340,7 +345,7 @@ impl Driver {
                 });
             }
             Effect::AdvanceLogStart { to } => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 // Consumers below `to` are cut off now; the files go as soon as they may.
                 let high_watermark = self.core.high_watermark().unwrap_or(to);
                 self.with_log(|log| {
@@ -350,13 +355,13 @@ impl Driver {
                 self.moved(now);
             }
             Effect::Retain { high_watermark } => {
-                let wall = clock::wall();
+                let wall = self.clock.wall();
                 self.with_log(|log| {
                     log.apply_retention(wall, high_watermark);
                 });
                 self.moved(now);
             }
-            Effect::Truncate { to } => self.truncate(now, to),
+            Effect::Truncate { to, why } => self.truncate(now, to, why),
             Effect::Restart { at } => self.restart(now, at),
             Effect::ProposeIsr {
                 leader_epoch,

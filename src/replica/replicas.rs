@@ -3,6 +3,7 @@
 //! A topic is its id here: a topic that was deleted and made again under its name is another one.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use arc_swap::ArcSwap;
 use ottla_storage::journal::LogKey;
 use ottla_storage::log::LogConfig;
 use ottla_storage::log_dir::{LogDir, LogStatus};
-use ottla_storage::{DirectoryEvent, DirectoryId, LogEvent, LogEvents};
+use ottla_storage::{Clock, DirectoryEvent, DirectoryId, LogEvent, LogEvents};
 use tokio::sync::Notify;
 
 use super::core::effect::{Following, Leadership};
@@ -27,8 +28,10 @@ use super::{Replica, ReplicaKey};
 use crate::config::{StorageConfig, TopicConfig};
 use crate::metadata::ids::{DIRECTORY_LOST, DIRECTORY_UNASSIGNED};
 use crate::metadata::{BrokerId, ImageVersion, PartitionImage, PartitionIndex, TopicId};
+use crate::telemetry::replication::Replication;
 
-type Map = HashMap<ReplicaKey, Arc<Replica>>;
+/// Hashed alike in every process, so that a history can be repeated. The keys are the cluster's own: nobody chooses them.
+type Map = HashMap<ReplicaKey, Arc<Replica>, BuildHasherDefault<DefaultHasher>>;
 
 /// The replicas by their key. It exists before the log directories do, because they tell it what
 /// happens to their logs.
@@ -80,6 +83,10 @@ pub struct Outbound {
     pub fetch_orders: FetchOrders,
     /// Turns of a thread that has time.
     pub work: WorkQueue,
+    /// The time: what happens to a partition is dated here and nowhere else.
+    pub clock: Arc<dyn Clock>,
+    /// That truncations be counted.
+    pub counters: Arc<Replication>,
 }
 
 /// The replicas of this broker.
@@ -291,14 +298,22 @@ impl Replicas {
 
     /// Closes every log in order and waits for it; requests are refused from now on.
     pub fn close(&self) {
+        // Nothing is ever sent: it returns when the last sender has been dropped.
+        let _ = self.begin_to_close().recv();
+        self.forget();
+    }
+
+    /// Has every log closed in order; the receiver is cut off once that is done.
+    pub fn begin_to_close(&self) -> mpsc::Receiver<()> {
         let (closing, closed) = mpsc::sync_channel::<()>(0);
         for replica in self.all() {
             replica.close(closing.clone());
         }
-        drop(closing);
-        // Nothing is ever sent: it returns when the last sender has been dropped.
-        let _ = closed.recv();
-        // The directories know the map, and the replicas the directories: let go, or none is freed.
+        closed
+    }
+
+    /// Lets all replicas go: the directories know the map, and the replicas the directories, so none is freed else.
+    pub fn forget(&self) {
         self.change(Map::clear);
     }
 

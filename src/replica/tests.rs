@@ -121,6 +121,8 @@ impl World {
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work,
+            clock: Arc::new(clock::SystemClock),
+            counters: Arc::default(),
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);
@@ -822,4 +824,51 @@ fn a_clean_stop_closes_every_log() {
     again.replica().ask_open();
     again.run_io();
     assert_eq!(again.visible(), [(0, 0)]);
+}
+
+/// KAFKA-7415: a leader that had written nothing yet knew nothing of its own reign, and took its followers' logs for ones
+/// of another.
+#[test]
+fn gotcha_07_a_leader_knows_where_its_reign_begins_before_it_writes() {
+    let mut world = World::opened(&[]);
+    world.produce(Acks::Leader, LONG);
+    world.leader_epoch = 2;
+    world.lead();
+    let end_of = |world: &World, epoch: u16| {
+        let found = world.led().log.end_offset_for(LeaderEpoch::from(epoch));
+        found.map(|found| (found.epoch.get(), found.end.get()))
+    };
+    assert_eq!(end_of(&world, 2), Some((2, 1)));
+    assert_eq!(end_of(&world, 0), Some((0, 1)));
+}
+
+/// KAFKA-15510: after an answer without records the follower asked without an epoch, so that no leader could tell it that
+/// its log had parted.
+#[test]
+fn gotcha_08_an_answer_without_records_leaves_the_last_epoch_as_it_was() {
+    let mut world = World::opened(&[]);
+    world.leader_epoch = 3;
+    world.follow_metadata(key(), BrokerId::from_wire(2));
+    let goes_on_at = || match &**world.replica().view() {
+        View::Followed(followed) => followed.goes_on_at(),
+        other => panic!("not followed: {other:?}"),
+    };
+    let mut records = batch(1, 10);
+    // Stamped by the leader: the epoch in bytes 12 to 16.
+    records[12..16].copy_from_slice(&3_i32.to_be_bytes());
+    for records in [records, Vec::new()] {
+        world.replica().leader_said(FromLeader {
+            leader_epoch: LeaderEpoch::from(3_u16),
+            offset: goes_on_at().0,
+            answer: following::Answer::Records {
+                records: records.into(),
+                state: following::LeaderState {
+                    high_watermark: Offset::ZERO,
+                    log_start: Offset::ZERO,
+                },
+            },
+        });
+    }
+    let last_epoch = Some(LeaderEpoch::from(3_u16));
+    assert_eq!(goes_on_at(), (Offset::from(1_u32), last_epoch));
 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use ottla_storage::planted::is_planted;
 use ottla_storage::{LeaderEpoch, LogView, Offset};
 
 use super::core::effect::Refusal;
@@ -51,6 +52,19 @@ pub struct Led {
     pub reign: Reign,
     /// The log.
     pub log: Arc<LogView>,
+}
+
+impl Followed {
+    /// Where the next fetch goes on, and the last epoch that the log knows: of the log itself, whatever the last answer
+    /// brought. One without records says nothing of an epoch (KAFKA-15510).
+    ///
+    /// There is an epoch as soon as there are records, because every batch carries its leader's and a log that lost its
+    /// epochs finds them there. So no follower has to begin at its high watermark for want of an epoch, as Kafka's does.
+    pub fn goes_on_at(&self) -> (Offset, Option<LeaderEpoch>) {
+        let last_epoch = self.log.last_epoch();
+        let is_kept = !is_planted("an-empty-answer-keeps-the-last-epoch");
+        (self.log.log_end(), last_epoch.filter(|_| is_kept))
+    }
 }
 
 impl Led {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::fs::{Fs, OpenMode, write_all_at};
 use crate::ids::DirectoryId;
 use crate::journal::Journal;
+use crate::planted::is_planted;
 use crate::segment::index_cache::IndexCache;
 use crate::time::MonoMillis;
 
@@ -178,7 +179,11 @@ impl Directory {
 
 /// Writes a file aside, syncs it and puts it in place; the directory's sync is left to the caller.
 pub(crate) fn replace_file(fs: &dyn Fs, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
-    let aside = path.with_added_extension("tmp");
+    let aside = if is_planted("checkpoints-are-written-aside") {
+        path.to_owned()
+    } else {
+        path.with_added_extension("tmp")
+    };
     let file = fs.open(&aside, OpenMode::Create).map_err(Fault::of_call)?;
     file.set_len(0).map_err(Fault::of_call)?;
     write_all_at(&*file, bytes, 0).map_err(Fault::of_call)?;

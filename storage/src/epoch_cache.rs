@@ -6,6 +6,7 @@
 //! - An epoch that nobody knows is answered with "unknown", never with the log's end.
 
 use crate::ids::{LeaderEpoch, Offset};
+use crate::planted::is_planted;
 
 /// One reign: the first offset that was, or would have been, written in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,10 @@ impl EpochCache {
     /// Where `epoch` ends in a log that ends at `log_end`. `None`: this log can't tell, because it
     /// has no epoch as high.
     pub fn end_offset_for(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<EpochEnd> {
-        let latest = self.latest()?;
+        let Some(latest) = self.latest() else {
+            let end = log_end;
+            return is_planted("an-unknown-epoch-is-not-placed").then_some(EpochEnd { epoch, end });
+        };
         if epoch == latest.epoch {
             return Some(EpochEnd {
                 epoch,
@@ -164,8 +168,9 @@ mod tests {
         Some((end.epoch.get(), end.end.get()))
     }
 
+    /// KAFKA-6857.
     #[test]
-    fn an_unknown_epoch_is_never_answered_with_the_end() {
+    fn gotcha_05_an_unknown_epoch_is_never_answered_with_the_end() {
         assert_eq!(end_of(&EpochCache::new(), 0, 9), None);
         let cache = cache(&[(2, 10), (5, 20)]);
         assert_eq!(end_of(&cache, 6, 30), None);

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use ottla::node::Disks;
 use ottla_jepsen::fault::{self, Fault, NetworkKind};
 use ottla_jepsen::lossy::LossyDisk;
+use ottla_jepsen::sim;
 use ottla_jepsen::w1::{self, Rules, Word};
 
 /// Nothing is wrong.
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Run the log workload under faults and judge it. Exit code 0: valid, 1: not, 2: it could not be run.
     W1(W1Arguments),
+    /// Run histories of a simulated cluster and judge each. Exit code 0: all valid, 1: not.
+    Sim(SimArguments),
     /// Judge a history of the log workload: `*.edn` or `*.jsonl`.
     Check {
         /// The file.
@@ -91,6 +94,41 @@ struct W1Arguments {
     ottla: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct SimArguments {
+    /// How many seeds
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Faults and client operations in a history, about
+    #[arg(long, default_value_t = 300)]
+    events: usize,
+    /// Histories at a time [default: one for each processor]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Run each seed twice and compare
+    #[arg(long)]
+    twice: bool,
+    /// Where to write what happened in the shortest failing histories, step by step
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+impl SimArguments {
+    fn options(&self) -> sim::Options {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        sim::Options {
+            seed: self.seed,
+            seeds: self.seeds,
+            events: self.events,
+            threads: self.threads.unwrap_or_else(all),
+            twice: self.twice,
+        }
+    }
+}
+
 impl W1Arguments {
     fn options(self) -> anyhow::Result<fault::Options> {
         let guard = std::env::current_exe().context("find this program")?;
@@ -135,6 +173,16 @@ fn tell(text: &impl std::fmt::Display, is_valid: bool) -> anyhow::Result<ExitCod
 fn w1(arguments: W1Arguments) -> anyhow::Result<ExitCode> {
     let report = fault::run(&arguments.options()?)?;
     tell(&report, report.is_valid())
+}
+
+fn write_stories(report: &sim::Report, out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
+    for (seed, story) in report.stories() {
+        let path = out.join(format!("sim-{seed}.txt"));
+        std::fs::write(&path, story.join("\n"))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn check(history: &Path) -> anyhow::Result<ExitCode> {
@@ -186,6 +234,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::W1(arguments) => w1(arguments),
+        Command::Sim(arguments) => {
+            let report = sim::run(&arguments.options());
+            if let Some(out) = arguments.out {
+                write_stories(&report, &out)?;
+            }
+            tell(&report, report.is_valid())
+        }
         Command::Check { history } => check(&history),
         Command::Guard => {
             fault::guard::serve(io::stdin().lock()).context("remove what a run made")?;

@@ -126,8 +126,9 @@ fn a_full_request_closes_the_session_that_it_names() {
     }
 }
 
+/// KIP-516: by name it would go on with a topic that was made anew.
 #[test]
-fn a_session_keeps_to_one_way_of_naming_topics() {
+fn gotcha_40_a_session_keeps_to_one_way_of_naming_topics() {
     let (mut cache, id) = with_session(&[0]);
     let by_name = SessionAsk {
         uses_topic_ids: false,

@@ -1,5 +1,7 @@
 //! `ApiVersions`: what this broker serves, from the one table that also dispatches.
 
+use ottla_storage::planted::is_planted;
+
 use crate::broker::context::Context;
 use crate::broker::reply::Reply;
 use crate::metadata::record::{FEATURE, FEATURE_MAX, FEATURE_MIN};
@@ -72,7 +74,11 @@ pub(crate) fn unsupported_version(cx: &Context) -> Reply {
 }
 
 fn advertised(api: ApiKey) -> ApiVersion {
-    let versions = api.advertised();
+    let versions = if is_planted("old-clients-find-their-versions") {
+        api.served()
+    } else {
+        api.advertised()
+    };
     ApiVersion {
         api_key: api.code(),
         min_version: versions.min,

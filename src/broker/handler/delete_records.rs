@@ -105,7 +105,7 @@ async fn find(
         return Err(ErrorCode::InvalidTopicException);
     }
     let image = cx.broker.metadata.image();
-    if !topic_config(&cx.broker, &image, replica.key().topic)
+    if !topic_config(cx.broker.here(), &image, replica.key().topic)
         .cleanup
         .delete
     {

@@ -4,6 +4,7 @@ use crate::broker::authorize::{
     CLUSTER_OPERATIONS, Operation, Resource, allowed_operations, authorize,
 };
 use crate::broker::context::Context;
+use crate::broker::partitions::is_shown;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
@@ -45,7 +46,7 @@ pub(crate) async fn handle(
     let wanted = image
         .brokers()
         .iter()
-        .filter(|broker| request.include_fenced_brokers || !broker.is_fenced);
+        .filter(|broker| request.include_fenced_brokers || is_shown(broker));
     let brokers = wanted.filter_map(|broker| {
         let endpoint = broker.endpoint(listener)?;
         Some(DescribeClusterBroker {

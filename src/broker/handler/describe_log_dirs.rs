@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ottla_storage::DirectoryId;
 use ottla_storage::log_dir::{LogDir, LogStatus};
+use ottla_storage::{DirectoryId, LeaderEpoch};
 
 use crate::broker::authorize::{Operation, Resource, authorize};
 use crate::broker::context::Context;
@@ -94,7 +94,7 @@ async fn size_of(cx: &Context, replica: &Arc<Replica>, dir: &LogDir, is_opening:
     let state = dir.log(Replicas::log_key(replica.key()));
     // A log that was never written has no files, and is not made for the asking.
     let Some(state) = state else { return 0 };
-    if is_opening && let Ok(led) = partitions::open_view(cx, replica).await {
+    if is_opening && let Ok(led) = partitions::open_view(cx, replica, LeaderEpoch::ZERO).await {
         return led.log.size_bytes();
     }
     match &**replica.view() {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::WallMillis;
 use ottla_storage::{Offset, TimestampHit};
 
@@ -142,8 +143,9 @@ async fn find(
     };
     let found = look_up(&led, wanted, end)?;
     // A consumer must not be told of an end that may yet lie before what it was told earlier.
-    let is_vouched =
-        matches!(reach, Reach::LogEnd) || led.high_watermark() >= led.reign.epoch_start;
+    let is_vouched = matches!(reach, Reach::LogEnd)
+        || led.high_watermark() >= led.reign.epoch_start
+        || is_planted("a-new-leader-vouches-for-no-end-yet");
     let is_beyond = found.is_none_or(|hit| hit.offset >= end);
     match wanted {
         Wanted::Latest | Wanted::MaxTimestamp | Wanted::At(_) if is_beyond && !is_vouched => {

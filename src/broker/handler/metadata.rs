@@ -11,6 +11,7 @@ use crate::broker::authorize::{
 };
 use crate::broker::context::Context;
 use crate::broker::handler::topic_view::{is_alive, is_internal, offline_replicas, raw};
+use crate::broker::partitions::is_shown;
 use crate::controller::command::{CreateTopicError, CreateTopics};
 use crate::controller::decide::check_name;
 use crate::metadata::{
@@ -291,7 +292,7 @@ fn partition(
 fn about_cluster(cx: &Context) -> MetadataResponse<'static> {
     let image = cx.broker.metadata.image();
     let listener = &cx.connection.listener;
-    let is_live = |broker: &BrokerImage| !broker.is_fenced && broker.endpoint(listener).is_some();
+    let is_live = |broker: &BrokerImage| is_shown(broker) && broker.endpoint(listener).is_some();
     // A client that hears of no broker at all forgets those that it knew; this one is there, fenced or not.
     let is_nobody_live = !image.brokers().iter().any(|broker| is_live(broker));
     let shown = image

@@ -4,6 +4,8 @@
 //!   stamps offsets and epoch there.
 //! - Each partition is decided for itself; the answer leaves when all are, or at the deadline. A batch that is still in
 //!   front of a log that is not open is dropped then, so that a client that tries again does not have it twice.
+//! - A broker that was stopped for a while appends nothing before it knows that it still leads: see
+//!   [`pauses`](crate::broker::pauses).
 //! - `acks=0` gets no answer, and a failure of any partition closes the connection: nothing else
 //!   would make the client look for the leader again.
 
@@ -17,6 +19,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use ottla_storage::batch::BatchView;
 use ottla_storage::log::PrepareError;
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::{MonoMillis, WallMillis};
 use ottla_storage::validate::{RejectedRecord, ValidateError};
 
@@ -79,19 +82,38 @@ struct Part {
     target: Result<Arc<Replica>, ErrorCode>,
 }
 
+impl Plan {
+    /// The same, with nothing to append.
+    fn refused(mut self, code: ErrorCode) -> Self {
+        for part in self.parts.iter_mut().filter(|part| part.target.is_ok()) {
+            part.target = Err(code);
+        }
+        self
+    }
+}
+
 pub(crate) fn start(cx: Context, body: Body) -> Reply {
     let plan = match plan(&cx, &body) {
         Ok(plan) => plan,
         Err(error) => return cx.undecodable(error),
     };
-    if !plan.is_behind {
+    let is_sure = cx.broker.pauses.is_sure(clock::mono());
+    if is_sure && !plan.is_behind {
         return begin(cx, body.frame, plan);
     }
+    let deadline = plan.deadline;
     Reply::held(async move {
-        let version = cx.broker.metadata.load().version();
-        partitions::catch_up(&cx.broker, version).await;
+        let is_sure = cx.broker.pauses.sure(clock::mono, deadline).await;
+        if plan.is_behind {
+            let version = cx.broker.metadata.load().version();
+            partitions::catch_up(&cx.broker, version).await;
+        }
         match self::plan(&cx, &body) {
-            Ok(plan) => begin(cx, body.frame, plan),
+            Ok(plan) if is_sure => {
+                let deadline = plan.deadline.min(deadline);
+                begin(cx, body.frame, Plan { deadline, ..plan })
+            }
+            Ok(plan) => begin(cx, body.frame, plan.refused(ErrorCode::NotLeaderOrFollower)),
             Err(error) => cx.undecodable(error),
         }
     })
@@ -299,7 +321,7 @@ fn answer(cx: &Context, plan: &Plan, wait: &Wait) -> Reply {
             .iter()
             .zip(&outcomes)
             .any(|(p, o)| is_error(p, o));
-        return if has_failed {
+        return if has_failed && !is_planted("without-acks-a-failure-closes") {
             Reply::Close(CloseReason::UnacknowledgedProduceFailed)
         } else {
             Reply::Silent

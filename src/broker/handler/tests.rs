@@ -62,14 +62,17 @@ impl QuorumView for FixedQuorum {
 }
 
 /// A broker with id 1 that has joined a cluster of its own.
-struct World {
+pub(super) struct World {
     disk: SimDisk,
-    broker: Arc<Broker>,
+    pub(super) broker: Arc<Broker>,
     core: Rc<Core>,
     fake: Rc<fake::Fake>,
 }
 
-fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(World) -> F) {
+pub(super) fn with_world<F: Future<Output = ()>>(
+    flags: &[(&str, &str)],
+    test: impl FnOnce(World) -> F,
+) {
     let flags = flags
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
@@ -101,9 +104,11 @@ fn with_world<F: Future<Output = ()>>(flags: &[(&str, &str)], test: impl FnOnce(
         }
         let settings = (config.storage.clone(), config.replica.lag_max);
         let outbound = Outbound {
+            clock: Arc::new(crate::clock::SystemClock),
             isr_proposals: crate::replica::isr_change::queue().0,
             fetch_orders: crate::replica::following::queue().0,
             work: worker::start().unwrap(),
+            counters: Arc::default(),
         };
         let replicas = Replicas::new(id(1), map, dirs, settings, outbound);
         let broker = Arc::new(Broker::new(
@@ -151,7 +156,7 @@ impl World {
         }
     }
 
-    async fn create(&self, name: &str, partitions: i32) {
+    pub(super) async fn create(&self, name: &str, partitions: i32) {
         let mut command = crate::controller::command::CreateTopics::with_defaults(name);
         command.topics[0].partitions = partitions;
         let created = self.broker.admin.controller.create_topics(command).await;
@@ -159,19 +164,13 @@ impl World {
     }
 
     async fn change(&self, to: BrokerState) {
-        let epoch = self
-            .broker
-            .metadata
-            .image()
-            .brokers()
-            .find(id(1))
-            .unwrap()
-            .epoch;
-        let change = ChangeBroker {
-            broker: id(1),
-            epoch,
-            to,
-        };
+        self.change_of(1, to).await;
+    }
+
+    async fn change_of(&self, broker: i32, to: BrokerState) {
+        let (broker, image) = (id(broker), self.broker.metadata.image());
+        let epoch = image.brokers().find(broker).unwrap().epoch;
+        let change = ChangeBroker { broker, epoch, to };
         self.broker
             .admin
             .controller
@@ -266,6 +265,37 @@ fn producer_ids_are_unique_across_blocks() {
         ] {
             let response = answered!(world, InitProducerId, 4, init_producer_id::handle, request);
             assert_eq!((response.error_code, response.producer_id), (code, -1));
+        }
+    });
+}
+
+/// KAFKA-18659 and KAFKA-19444: clients derive what a broker can do from its oldest versions. Those that are not served
+/// are advertised all the same; the others are as low as Kafka's.
+#[test]
+fn gotcha_34_old_clients_find_the_versions_that_they_look_for() {
+    use crate::wire::messages::api_versions::ApiVersionsRequest;
+    with_world(&[], |world| async move {
+        let request = ApiVersionsRequest::default();
+        let response = answered!(world, ApiVersions, 0, api_versions::handle, request);
+        let lowest = |api: ApiKey| {
+            let mut rows = response.api_keys.iter();
+            let row = rows.find(|row| row.api_key == api.code());
+            row.map(|row| row.min_version)
+        };
+        for (api, version) in [
+            (ApiKey::Produce, 0),
+            (ApiKey::Fetch, 4),
+            (ApiKey::ListOffsets, 1),
+            (ApiKey::Metadata, 0),
+            (ApiKey::FindCoordinator, 0),
+            (ApiKey::ApiVersions, 0),
+            (ApiKey::CreateTopics, 2),
+            (ApiKey::DeleteTopics, 1),
+            (ApiKey::InitProducerId, 0),
+            (ApiKey::DescribeConfigs, 1),
+            (ApiKey::CreatePartitions, 0),
+        ] {
+            assert_eq!(lowest(api), Some(version), "{api}");
         }
     });
 }

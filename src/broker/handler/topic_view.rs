@@ -1,5 +1,6 @@
 //! A topic as clients see it: which of its replicas are offline, which topics are internal.
 
+use crate::broker::partitions::is_shown;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage};
 
 /// Topics that the cluster keeps for itself.
@@ -39,5 +40,5 @@ pub(crate) fn is_alive(image: &MetadataImage, id: BrokerId) -> bool {
     image
         .brokers()
         .find(id)
-        .is_some_and(|broker| !broker.is_fenced)
+        .is_some_and(|broker| is_shown(broker))
 }

@@ -14,6 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::{Effect, Event, Life, Standing, State};
 use crate::broker::Broker;
 use crate::broker::controller_channel::{ControllerChannel, Unanswered};
+use crate::broker::partitions;
 use crate::broker::vouch::Watchman;
 use crate::clock;
 use crate::controller::command::RegisterBroker;
@@ -88,7 +89,8 @@ impl Lifecycle {
         let watchman = Watchman::new(clock::mono(), &broker);
         let looks = {
             let _runtime = runtime.enter();
-            let mut looks = tokio::time::interval(watchman.interval());
+            let interval = watchman.interval().min(broker.pauses.interval());
+            let mut looks = tokio::time::interval(interval);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             looks
         };
@@ -142,7 +144,7 @@ impl Driver {
                 self.act(effect);
             }
             if self.life.state() == State::ShuttingDown {
-                return;
+                return self.broker.pauses.end();
             }
             event = match self.next().await {
                 Called::Event(event) => event,
@@ -180,12 +182,22 @@ impl Driver {
                 None => Called::Event(Event::Stop { patience: Duration::ZERO }),
             },
             () = self.broker.replicas.directory_lost() => self.directory_lost(),
-            _ = self.looks.tick() => {
-                let is_sound = self.watchman.look(clock::mono(), &self.broker);
-                Called::Event(Event::Vouched(is_sound))
-            }
+            _ = self.looks.tick() => self.look(),
             () = due => Called::Event(Event::Tick),
         }
+    }
+
+    fn look(&mut self) -> Called {
+        let now = clock::mono();
+        let is_sound = self.watchman.look(now, &self.broker);
+        Called::Event(if self.broker.pauses.look(now) {
+            tracing::info!(
+                "this process was stopped for a while: the controller is asked what it still leads"
+            );
+            Event::Urgent
+        } else {
+            Event::Vouched(is_sound)
+        })
     }
 
     /// The controller hears of it at once. A broker that has nothing left to serve from ends: it would be given
@@ -240,7 +252,8 @@ impl Driver {
                 wants_shut_down,
             } => {
                 let request = self.heartbeat(wants_fence, wants_shut_down);
-                self.call = Some(Box::pin(beat(self.channel.clone(), request)));
+                let (channel, broker) = (self.channel.clone(), self.broker.clone());
+                self.call = Some(Box::pin(beat(channel, request, broker)));
             }
         }
     }
@@ -295,13 +308,24 @@ async fn register(channel: ControllerChannel, registration: Registration) -> Cal
     }
 }
 
-async fn beat(channel: ControllerChannel, request: BrokerHeartbeatRequest) -> Called {
-    let body = match channel.ask(&request, CALL_WITHIN).await {
-        Ok(answered) => answered.body,
+async fn beat(
+    channel: ControllerChannel,
+    request: BrokerHeartbeatRequest,
+    broker: Arc<Broker>,
+) -> Called {
+    let unsettled = broker.pauses.unsettled();
+    let answered = match channel.ask(&request, CALL_WITHIN).await {
+        Ok(answered) => answered,
         Err(error) => return failed(error, "heartbeat"),
     };
     let version = BrokerHeartbeatRequest::API.served().max;
-    let response = BrokerHeartbeatResponse::decode(&mut Reader::new(&body), version);
+    let response = BrokerHeartbeatResponse::decode(&mut Reader::new(&answered.body), version);
+    // Whatever was answered: a fence from before it is known here by this version.
+    if let Some(pauses) = unsettled
+        && partitions::catch_up(&broker, answered.version).await
+    {
+        broker.pauses.settle(pauses);
+    }
     Called::Event(match response {
         Ok(response) if response.error_code == ErrorCode::None => Event::Beaten(Standing {
             is_caught_up: response.is_caught_up,

@@ -360,6 +360,78 @@ impl TopicDescription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::client::{Broker, HostPort};
+
+    /// By the names of the filters that show a partition of replicas 1 to 3 with a minimum of two.
+    fn shown(leader: Option<i32>, isr: &[i32], live: &[i32]) -> Vec<&'static str> {
+        let address = || HostPort {
+            host: "h".to_owned(),
+            port: 1,
+        };
+        let broker = || Broker {
+            address: address(),
+            rack: None,
+        };
+        let metadata = Metadata {
+            brokers: live.iter().map(|id| (*id, broker())).collect(),
+            ..Metadata::default()
+        };
+        let partition = Partition {
+            error: ErrorCode::None,
+            leader,
+            leader_epoch: 3,
+            replicas: vec![1, 2, 3],
+            isr: isr.to_vec(),
+            offline: Vec::new(),
+        };
+        let off = Filters {
+            under_replicated: false,
+            under_min_isr: false,
+            unavailable: false,
+        };
+        assert!(off.want(&partition, Some(2), &metadata));
+        let filters = [
+            (
+                "under-replicated",
+                Filters {
+                    under_replicated: true,
+                    ..off
+                },
+            ),
+            (
+                "under-min-isr",
+                Filters {
+                    under_min_isr: true,
+                    ..off
+                },
+            ),
+            (
+                "unavailable",
+                Filters {
+                    unavailable: true,
+                    ..off
+                },
+            ),
+        ];
+        let wanting = filters
+            .into_iter()
+            .filter(|(_, filter)| filter.want(&partition, Some(2), &metadata));
+        wanting.map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn each_filter_shows_what_lacks_something_else() {
+        let all = [1, 2, 3];
+        assert!(shown(Some(1), &all, &all).is_empty());
+        assert_eq!(shown(Some(1), &[1, 2], &[1, 2]), ["under-replicated"]);
+        assert_eq!(
+            shown(Some(1), &[1], &all),
+            ["under-replicated", "under-min-isr"]
+        );
+        let everything = ["under-replicated", "under-min-isr", "unavailable"];
+        assert_eq!(shown(None, &[], &all), everything);
+        assert_eq!(shown(Some(1), &all, &[2, 3]), ["unavailable"]);
+    }
 
     /// `org.apache.kafka.common.Uuid` prints these.
     #[test]

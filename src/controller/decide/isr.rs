@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use ottla_storage::ids::LeaderEpoch;
+use ottla_storage::planted::is_planted;
 
 use crate::controller::command::{
     AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AlteredPartitions,
@@ -99,12 +100,12 @@ impl Alteration<'_> {
         wanted: &AlterPartitionOne,
     ) -> Result<(), AlterPartitionError> {
         let (leader_epoch, partition_epoch) = (partition.leader_epoch, partition.partition_epoch);
-        if wanted.leader_epoch > leader_epoch.get()
-            || wanted.partition_epoch > partition_epoch.get()
-        {
+        let is_ahead = wanted.leader_epoch > leader_epoch.get()
+            || wanted.partition_epoch > partition_epoch.get();
+        if is_ahead && !is_planted("whoever-is-ahead-is-not-fenced") {
             return Err(AlterPartitionError::NotController);
         }
-        if wanted.leader_epoch < leader_epoch.get() {
+        if wanted.leader_epoch != leader_epoch.get() {
             return Err(AlterPartitionError::FencedLeaderEpoch {
                 current: leader_epoch,
             });
@@ -112,7 +113,9 @@ impl Alteration<'_> {
         if partition.leader != Some(self.sender) {
             return Err(AlterPartitionError::NotLeader);
         }
-        if wanted.partition_epoch < partition_epoch.get() {
+        if wanted.partition_epoch < partition_epoch.get()
+            && !is_planted("the-partition-epoch-is-the-token")
+        {
             return Err(AlterPartitionError::InvalidUpdateVersion {
                 current: partition_epoch,
             });
@@ -133,10 +136,13 @@ impl Alteration<'_> {
             let registration = self.image.brokers().find(broker);
             let is_eligible = registration.is_some_and(|found| {
                 let directory = partition.directory_of(broker);
-                let is_online = directory.is_some_and(|directory| found.is_online(directory));
-                found.is_active()
-                    && (epoch == -1 || epoch == found.epoch.get())
-                    && (is_online || partition.isr.contains(&broker))
+                let is_online = directory.is_some_and(|directory| found.is_online(directory))
+                    || partition.isr.contains(&broker);
+                let is_active = found.is_active() || is_planted("members-are-active");
+                let is_seen = epoch == -1
+                    || epoch == found.epoch.get()
+                    || is_planted("members-are-the-processes-that-were-seen");
+                is_active && is_seen && is_online
             });
             if !is_eligible {
                 return Err(AlterPartitionError::IneligibleReplica { broker });

@@ -6,6 +6,7 @@
 //!   high watermark stands still there, it can lead without loss. ottla always works so.
 
 use ottla_storage::ids::DirectoryId;
+use ottla_storage::planted::is_planted;
 
 use crate::metadata::ids::DIRECTORY_UNASSIGNED;
 use crate::metadata::image::RecoveryState;
@@ -166,7 +167,11 @@ impl<'a> PartitionUpdate<'a> {
         };
         let is_new_leader = self.leader != old.leader;
         let lost_a_replica = old.replicas.iter().any(|id| !self.replicas.contains(id));
-        let bumped = if is_new_leader || lost_a_replica {
+        let is_shrunk = self.isr.len() < old.isr.len();
+        let begins_a_reign = is_new_leader
+            || lost_a_replica
+            || (is_shrunk && is_planted("a-shrink-begins-no-reign"));
+        let bumped = if begins_a_reign {
             // A partition that used up its epochs keeps its leader: it changes no more.
             old.leader_epoch.next()?
         } else {
@@ -236,7 +241,10 @@ impl<'a> PartitionUpdate<'a> {
                 .collect()
         };
         let (target, target_isr) = (keep(&self.replicas), keep(&self.isr));
-        let is_complete = !target_isr.is_empty() && target.iter().all(|id| target_isr.contains(id));
+        let is_awaited =
+            |id: &BrokerId| self.adding.contains(id) || !is_planted("all-targets-must-be-in-sync");
+        let mut awaited = target.iter().filter(|id| is_awaited(id));
+        let is_complete = !target_isr.is_empty() && awaited.all(|id| target_isr.contains(id));
         if is_complete {
             self.elr = keep(&self.elr);
             self.replicas = target;
@@ -250,7 +258,7 @@ impl<'a> PartitionUpdate<'a> {
 
     /// Who left the ISR below the minimum stays eligible; at the minimum nobody needs to.
     fn settle_elr(&mut self) {
-        if self.isr.len() >= self.min_isr {
+        if self.isr.len() >= self.min_isr || is_planted("who-leaves-below-the-minimum-may-lead") {
             self.elr.clear();
             self.last_known_elr.clear();
             return;

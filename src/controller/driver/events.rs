@@ -4,6 +4,7 @@
 //!   counts from when it is taken, or an overloaded controller would fence healthy brokers.
 //! - Urgent commands go before bulk ones, and a fence before all.
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use super::watch::Probed;
@@ -105,7 +106,6 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         let image = self.publisher.image();
         let expired = self.watch.sessions.take_expired(clock::mono(), &image);
         if let Some((broker, epoch)) = expired {
-            tracing::info!(%broker, %epoch, "a broker was silent for a session and is fenced");
             self.fence(broker, epoch);
         }
     }
@@ -139,7 +139,6 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
         let (admitted, gone) = self.watch.take(now, &image, probed);
         self.put_back(admitted);
         if let Some(Suspect { broker, epoch }) = gone.filter(|_| self.is_active()) {
-            tracing::info!(%broker, %epoch, "a broker's process is gone and it is fenced");
             self.watch.sessions.fenced_by_probe(now, broker, epoch);
             self.fence(broker, epoch);
         }
@@ -177,7 +176,9 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
     fn take(&mut self, request: Request) {
         let sessions = &mut self.watch.sessions;
         match &request.command {
-            Command::Heartbeat(heartbeat) => sessions.touch(clock::mono(), heartbeat),
+            Command::Heartbeat(heartbeat) if !is_planted("a-heartbeat-counts-when-it-is-taken") => {
+                sessions.touch(clock::mono(), heartbeat);
+            }
             // It may stand before the heartbeats of its broker, on the same connection.
             Command::AlterPartition(change) => {
                 sessions.heard_of(clock::mono(), change.broker, change.epoch);

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ottla_raft::{LogIndex, StateMachine};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use crate::controller::machine::MachineError;
 use crate::controller::{ControllerHandle, MetadataMachine, Prober, Settings, queues};
 use crate::metadata::record::{EndpointRecord, Entry};
 use crate::metadata::{BrokerEpoch, BrokerId, Publisher};
+use crate::telemetry::replication::Replication;
 
 /// The quorum and what a test does to it.
 pub(crate) struct Fake {
@@ -28,6 +30,11 @@ pub(crate) struct Fake {
     /// Somebody else's entry, applied before the next one.
     pub(crate) intruder: RefCell<Option<Vec<u8>>>,
     pub(crate) entry_size_max: Cell<usize>,
+    /// The leader reaches nobody, and does not know it yet.
+    pub(crate) is_isolated: Cell<bool>,
+    /// How long the next entry takes.
+    pub(crate) delay_next: Cell<Duration>,
+    pub(crate) counters: Arc<Replication>,
 }
 
 /// The driver's view of it.
@@ -48,6 +55,12 @@ impl Quorum for FakeQuorum {
     async fn propose(&self, entry: Vec<u8>) -> Result<Vec<u8>, QuorumError> {
         tokio::task::yield_now().await;
         let fake = &self.fake;
+        if let Some(delay) = Some(fake.delay_next.take()).filter(|delay| !delay.is_zero()) {
+            tokio::time::sleep(delay).await;
+        }
+        if fake.is_isolated.get() {
+            return Err(QuorumError::OutcomeUnknown);
+        }
         if let Some(intruder) = fake.intruder.take() {
             fake.apply(&intruder);
         }
@@ -69,8 +82,8 @@ impl Quorum for FakeQuorum {
 
     async fn barrier(&self) -> Result<(), QuorumError> {
         match self.leader().node {
-            Some(_) => Ok(()),
-            None => Err(QuorumError::NotLeader { leader: None }),
+            Some(_) if !self.fake.is_isolated.get() => Ok(()),
+            _ => Err(QuorumError::NotLeader { leader: None }),
         }
     }
 
@@ -133,6 +146,9 @@ pub(crate) fn spawn_among(
         is_applied_anyway: Cell::default(),
         intruder: RefCell::default(),
         entry_size_max: Cell::new(usize::MAX),
+        is_isolated: Cell::default(),
+        delay_next: Cell::default(),
+        counters: Arc::default(),
     });
     let quorum = FakeQuorum {
         leadership: fake.leader.subscribe(),
@@ -140,6 +156,7 @@ pub(crate) fn spawn_among(
     };
     let (controller, requests) = queues();
     let driver = Driver::new(node, settings, quorum, publisher, requests, doors);
+    let driver = driver.counting(fake.counters.clone());
     (controller, fake, tokio::task::spawn_local(driver.run()))
 }
 

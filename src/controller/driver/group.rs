@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::controller::decide::{Draw, Settings, decide};
 use crate::controller::driver::GROUP_SIZE_MAX;
+use crate::controller::driver::consequences::Consequences;
 use crate::controller::handle::ControllerError;
 use crate::controller::{Command, Outcome, Sessions};
 use crate::metadata::record::{PartitionChange, PartitionState, Record};
@@ -11,7 +12,7 @@ use crate::metadata::{BrokerId, MetadataImage};
 
 /// What was decided about one command.
 #[derive(Debug)]
-pub(super) enum Decided {
+pub enum Decided {
     /// Its answer, once the group's facts are applied.
     Last(Result<Outcome, ControllerError>),
     /// Its first facts: it is decided again once they are applied.
@@ -20,16 +21,18 @@ pub(super) enum Decided {
 
 /// A group that takes no more commands.
 #[derive(Debug)]
-pub(super) struct DecidedGroup {
+pub struct DecidedGroup {
     /// The facts of all commands.
-    pub(super) records: Vec<Record>,
+    pub records: Vec<Record>,
     /// One per command, in order.
-    pub(super) decisions: Vec<Decided>,
+    pub decisions: Vec<Decided>,
+    /// Likewise.
+    pub(super) consequences: Vec<Consequences>,
 }
 
 /// A group that grows.
 #[derive(Debug)]
-pub(super) struct Group<'a> {
+pub struct Group<'a> {
     settings: &'a Settings,
     draw: &'a mut Draw,
     sessions: &'a Sessions,
@@ -37,12 +40,14 @@ pub(super) struct Group<'a> {
     so_far: MetadataImage,
     records: Vec<Record>,
     decisions: Vec<Decided>,
+    consequences: Vec<Consequences>,
     size: usize,
     registered: BTreeSet<BrokerId>,
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(
+    /// An empty one over the applied image.
+    pub fn new(
         settings: &'a Settings,
         image: &MetadataImage,
         draw: &'a mut Draw,
@@ -55,13 +60,14 @@ impl<'a> Group<'a> {
             so_far: image.clone(),
             records: Vec::new(),
             decisions: Vec::new(),
+            consequences: Vec::new(),
             size: 0,
             registered: BTreeSet::new(),
         }
     }
 
     /// Decides one more command, or says that it belongs to the next group.
-    pub(super) fn add(&mut self, command: &Command) -> bool {
+    pub fn add(&mut self, command: &Command) -> bool {
         if matches!(self.decisions.last(), Some(Decided::Step)) {
             return false;
         }
@@ -87,8 +93,11 @@ impl<'a> Group<'a> {
             tracing::error!(%rejection, ?command, "a decision does not apply");
             self.decisions
                 .push(Decided::Last(Err(ControllerError::Internal)));
+            self.consequences.push(Consequences::default());
             return true;
         }
+        let consequences = Consequences::of(&self.so_far, &next, &decision.records);
+        self.consequences.push(consequences);
         self.so_far = next;
         self.size += size;
         self.records.extend(decision.records);
@@ -100,10 +109,12 @@ impl<'a> Group<'a> {
         true
     }
 
-    pub(super) fn decided(self) -> DecidedGroup {
+    /// Closes it.
+    pub fn decided(self) -> DecidedGroup {
         DecidedGroup {
             records: self.records,
             decisions: self.decisions,
+            consequences: self.consequences,
         }
     }
 }

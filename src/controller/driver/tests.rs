@@ -262,3 +262,27 @@ fn every_command_is_answered_when_the_quorum_stops() {
         assert!(matches!(ids.await, Ok(Outcome::AllocateProducerIds(Ok(_)))));
     });
 }
+
+/// KAFKA-15489: who has no majority any more learns it late. Until then another may have decided otherwise, so even an
+/// answer that changes nothing is none of its own.
+#[test]
+fn gotcha_43_a_leader_without_a_majority_answers_nothing() {
+    with_driver(|world| async move {
+        join(&world).await;
+        let create = |name| {
+            let command = CreateTopics::with_defaults(name);
+            world.controller.create_topics(command)
+        };
+        assert!(create("t").await.unwrap()[0].is_ok());
+        world.fake.is_isolated.set(true);
+        let unknown = ControllerError::NotController { leader: None };
+        assert_eq!(
+            create("t").await,
+            Err(unknown),
+            "it would say that it exists"
+        );
+        assert!(create("u").await.is_err());
+        world.fake.is_isolated.set(false);
+        assert!(create("u").await.unwrap()[0].is_ok());
+    });
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ottla_storage::ids::DirectoryId;
+use ottla_storage::planted::is_planted;
 use uuid::Uuid;
 
 use crate::metadata::ids::{DIRECTORY_UNASSIGNED, is_reserved_directory};
@@ -236,10 +237,15 @@ impl BrokersImage {
 }
 
 fn directories(named: &[[u8; 16]]) -> Result<Vec<DirectoryId>, RecordError> {
-    let ids: Vec<DirectoryId> = named
+    let mut ids: Vec<DirectoryId> = named
         .iter()
         .map(|id| DirectoryId::new(Uuid::from_bytes(*id)))
         .collect();
+    if is_planted("apply-keeps-to-the-order-of-the-log") {
+        ids = std::collections::HashSet::<_>::from_iter(ids)
+            .into_iter()
+            .collect();
+    }
     if ids.iter().any(|id| is_reserved_directory(*id)) {
         return Err(RecordError::Field("directories"));
     }

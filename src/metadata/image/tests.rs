@@ -369,3 +369,47 @@ fn a_feature_level_beyond_this_build_is_told_apart() {
     assert_eq!(outcome.rejection, Some(upgrade));
     assert!(upgrade.to_string().contains("upgrade me"));
 }
+
+/// M1: a replay of the log comes to the same image as the first time, down to the order of what it holds; else nodes
+/// part, and nobody notices.
+#[test]
+fn gotcha_50_every_replay_of_a_log_comes_to_the_same_image() {
+    let registration = |broker: u8| BrokerRegistration {
+        broker: i32::from(broker),
+        epoch: i64::from(broker),
+        incarnation: [broker; 16],
+        registered_at: 1,
+        endpoints: vec![],
+        rack: None,
+        directories: (1..=8).rev().map(|n| [broker * 16 + n; 16]).collect(),
+        feature_min: 1,
+        feature_max: 1,
+        fenced: false,
+        in_controlled_shutdown: false,
+    };
+    let mut records: Vec<_> = (1..=3)
+        .map(|broker| Record::BrokerRegistration(registration(broker)))
+        .collect();
+    for id in (1..=8_u8).rev() {
+        records.push(Record::Topic {
+            id: [id; 16],
+            name: format!("topic-{id}"),
+        });
+        for key in ["b", "a", "c"] {
+            records.push(Record::Config {
+                resource: Resource::Topic([id; 16]),
+                key: key.to_owned(),
+                value: Some("x".to_owned()),
+            });
+        }
+    }
+    let replay = || {
+        let mut image = MetadataImage::default();
+        image.apply_records(&records).unwrap();
+        (image.digest(), snapshot::encode(&image).unwrap())
+    };
+    let first = replay();
+    for _ in 0..10 {
+        assert!(replay() == first, "two replays of one log differ");
+    }
+}

@@ -226,7 +226,7 @@ pub(crate) enum Effect {
     /// Drop what the settings no longer keep, all of it below this offset.
     Retain { high_watermark: Offset },
     /// Remove what is at or above this offset, and the leader epochs that begin there.
-    Truncate { to: Offset },
+    Truncate { to: Offset, why: Cut },
     /// Throw the whole log away, and go on at this offset.
     Restart { at: Offset },
     /// Ask the controller for another in-sync set.
@@ -239,6 +239,15 @@ pub(crate) enum Effect {
     Flush,
     /// The request is decided.
     Answer { ticket: Ticket, outcome: Outcome },
+}
+
+/// Why a follower's log is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// The leader's epochs end elsewhere.
+    Diverged,
+    /// It goes on where the leader's log ends.
+    OutOfRange,
 }
 
 /// The effects of a turn, in order.

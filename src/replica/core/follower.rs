@@ -6,8 +6,9 @@
 //! - R1: its high watermark is the leader's, within its own log; it may move back.
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
+use ottla_storage::planted::is_planted;
 
-use super::effect::{Effect, Effects, Following, LeaderState, LogBounds, Settings};
+use super::effect::{Cut, Effect, Effects, Following, LeaderState, LogBounds, Settings};
 use super::high_watermark::HighWatermark;
 
 #[derive(Clone, Debug)]
@@ -99,14 +100,15 @@ impl Follower {
         if leader_epoch != self.following.leader_epoch {
             return;
         }
-        let to = match own {
+        let to = match own.filter(|_| !is_planted("logs-meet-in-a-common-epoch")) {
             Some((own_epoch, own_end)) if own_epoch == epoch => own_end.min(end),
             // The next fetch asks about that earlier epoch.
             Some((_, own_end)) => own_end,
             None => end,
         };
         let to = to.min(self.bounds.end);
-        effects.push(Effect::Truncate { to });
+        let why = Cut::Diverged;
+        effects.push(Effect::Truncate { to, why });
     }
 
     /// The end of this log is not in the leader's.
@@ -120,7 +122,8 @@ impl Follower {
             return;
         }
         if end < self.bounds.end {
-            effects.push(Effect::Truncate { to: end });
+            let (to, why) = (end, Cut::OutOfRange);
+            effects.push(Effect::Truncate { to, why });
         } else if start > self.bounds.end {
             effects.push(Effect::Restart { at: start });
         }
@@ -129,6 +132,8 @@ impl Follower {
     /// The whole log was thrown away: the high watermark goes with it (KAFKA-9491).
     pub(crate) fn restarted(&mut self, bounds: LogBounds) {
         self.lies(bounds);
-        self.high_watermark = bounds.start;
+        if !is_planted("a-log-begun-anew-takes-the-high-watermark-along") {
+            self.high_watermark = bounds.start;
+        }
     }
 }

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use ottla_storage::planted::is_planted;
+
 use crate::metadata::{BrokerId, PartitionEpoch};
 
 /// The committed in-sync set, and the one that was asked for.
@@ -43,6 +45,9 @@ impl Isr {
 
     /// Asks for another set.
     pub(crate) fn propose(&mut self, at: PartitionEpoch, members: BTreeSet<BrokerId>) {
+        if is_planted("a-shrink-counts-once-it-is-committed") {
+            self.committed.clone_from(&members);
+        }
         self.pending = Some((at, members));
     }
 

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_storage::ids::{LeaderEpoch, Offset};
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use super::effect::{
@@ -44,7 +45,12 @@ impl Waiting {
         self.0.retain(|(_, ticket), deadline| {
             let waits = *deadline > now;
             if !waits {
-                let outcome = Outcome::Refused(Refusal::TimedOut);
+                let outcome =
+                    Outcome::Refused(if is_planted("what-is-appended-is-not-called-unwritten") {
+                        Refusal::NotEnoughReplicas
+                    } else {
+                        Refusal::TimedOut
+                    });
                 effects.push(Effect::Answer {
                     ticket: *ticket,
                     outcome,
@@ -141,7 +147,8 @@ impl Leader {
     /// Takes over a newer state of the same reign: it decides what was pending. An equal one is known already, from the
     /// answer to this leader's own proposal.
     pub(crate) fn update(&mut self, now: MonoMillis, leadership: Leadership) {
-        if leadership.partition_epoch <= self.partition_epoch {
+        let is_news = leadership.partition_epoch > self.partition_epoch;
+        if !is_news && !is_planted("older-metadata-change-nothing") {
             return;
         }
         self.partition_epoch = leadership.partition_epoch;
@@ -193,10 +200,12 @@ impl Leader {
         let Some(progress) = self.followers.get(&follower) else {
             return;
         };
-        let has_all = |end| end >= self.high_watermark() && end >= self.epoch_start;
+        let has_reached_reign =
+            |end| end >= self.epoch_start || is_planted("a-member-has-what-was-before-the-reign");
+        let has_all = |end| end >= self.high_watermark() && has_reached_reign(end);
         if !self.isr.is_changing()
             && !self.isr.may_contain(follower)
-            && progress.is_eligible()
+            && (progress.is_eligible() || is_planted("the-leader-asks-for-eligible-members"))
             && progress.log_end().is_some_and(has_all)
         {
             let mut members = self.isr.committed().clone();
@@ -267,7 +276,9 @@ impl Leader {
                 self.isr.commit(isr.into_iter().collect());
                 self.advance(now, settings, effects);
             }
-            IsrAnswer::NotApplied => {
+            // It may have been carried out: the metadata decides it.
+            IsrAnswer::Ambiguous if !is_planted("an-unclear-answer-leaves-it-open") => {}
+            IsrAnswer::NotApplied | IsrAnswer::Ambiguous => {
                 for id in self.isr.revert() {
                     if let Some(progress) = self.followers.get_mut(&id) {
                         progress.refused();
@@ -275,8 +286,6 @@ impl Leader {
                 }
                 self.advance(now, settings, effects);
             }
-            // It may have been carried out: the metadata decides it.
-            IsrAnswer::Ambiguous => {}
         }
     }
 
@@ -361,7 +370,9 @@ impl Leader {
         } else {
             self.bounds.end
         };
-        if self.isr.suffices(settings.min_insync_replicas) {
+        if self.isr.suffices(settings.min_insync_replicas)
+            || is_planted("nothing-is-committed-below-the-minimum")
+        {
             let (isr, end) = (&self.isr, self.bounds.end);
             // Who is out of sync and keeps up counts, too: it is about to be let in.
             let counts = |id: &BrokerId, progress: &Progress| {

@@ -241,10 +241,12 @@ impl Partition {
             },
         };
         let (leader_epoch, start) = (leader.epoch(), leader.epoch_start());
-        effects.push(Effect::StartEpoch {
-            leader_epoch,
-            start,
-        });
+        if !is_planted("a-reign-is-noted-before-it-writes") {
+            effects.push(Effect::StartEpoch {
+                leader_epoch,
+                start,
+            });
+        }
         leader.advance(now, self.settings, effects);
         self.role = Role::Leader(leader);
     }
@@ -284,7 +286,8 @@ impl Partition {
         follower.flush(self.settings, effects);
         if is_planted("truncation-follows-epochs") {
             let to = follower.high_watermark();
-            effects.push(Effect::Truncate { to });
+            let why = super::effect::Cut::Diverged;
+            effects.push(Effect::Truncate { to, why });
         }
         self.role = Role::Follower(follower);
     }

@@ -5,14 +5,13 @@
 
 use ottla_storage::log::{LeaderAppend, PartitionLog, PrepareError, Prepared};
 use ottla_storage::producer_state::AppendOrigin;
-use ottla_storage::time::MonoMillis;
+use ottla_storage::time::{MonoMillis, WallMillis};
 use ottla_storage::validate::{Arrival, Policy};
 use ottla_storage::{LeaderEpoch, Offset};
 
 use super::super::core::effect::{self, Acks, Ticket};
 use super::super::request::{Batch, Done, RequestError};
 use super::{Driver, Log, Turn};
-use crate::clock;
 
 /// A batch that is to be appended with its neighbours.
 #[derive(Debug)]
@@ -32,7 +31,13 @@ impl Driver {
         let mut start = 0;
         while let Some(rest) = appends.get_mut(start..).filter(|rest| !rest.is_empty()) {
             let Log::Open(log) = &mut self.log else { break };
-            let count = append_one_group(log, rest, &self.config.policy, &mut self.turn);
+            let count = append_one_group(
+                log,
+                rest,
+                self.clock.wall(),
+                &self.config.policy,
+                &mut self.turn,
+            );
             let log_start = log.log_start();
             self.moved(now);
             for append in rest.iter_mut().take(count) {
@@ -85,10 +90,10 @@ impl Driver {
 fn append_one_group(
     log: &mut PartitionLog,
     appends: &mut [ToAppend],
+    now: WallMillis,
     policy: &Policy,
     turn: &mut Turn,
 ) -> usize {
-    let now = clock::wall();
     let mut count = 0;
     let mut group = log.begin();
     for append in appends.iter_mut() {

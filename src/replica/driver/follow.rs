@@ -4,16 +4,18 @@
 //!   Anything else is an answer to an older question.
 //! - What can't be appended stays away from the log; whoever fetches sees that nothing moved, and pauses.
 
+use std::ops::Range;
+
 use ottla_storage::Offset;
 use ottla_storage::log::{FollowerAppendError, PrepareError, TruncateError, WriteError};
 use ottla_storage::time::MonoMillis;
 
-use super::super::core::effect;
+use super::super::core::effect::{self, Cut};
 use super::super::core::partition::Standing;
 use super::super::following::{Answer, FromLeader};
 use super::log::{Disposal, Log, bounds};
 use super::{Driver, LogBounds};
-use crate::clock;
+use crate::telemetry::replication::Counter;
 
 impl Driver {
     pub(super) fn hear_leader(&mut self, now: MonoMillis, from: FromLeader) {
@@ -32,7 +34,7 @@ impl Driver {
             Answer::Records { records, state } => {
                 let mut result = Ok(());
                 if !records.is_empty() {
-                    let appended = log.append_as_follower(&records, clock::wall());
+                    let appended = log.append_as_follower(&records, self.clock.wall());
                     result = appended.map(|_| ());
                 }
                 let bounds = bounds(log);
@@ -65,14 +67,19 @@ impl Driver {
         self.decide(now, event);
     }
 
-    pub(super) fn truncate(&mut self, now: MonoMillis, to: Offset) {
+    pub(super) fn truncate(&mut self, now: MonoMillis, to: Offset, why: Cut) {
         let Log::Open(log) = &mut self.log else {
             return;
         };
         let from = log.log_end();
-        match log.truncate_to(to, clock::wall()) {
+        match log.truncate_to(to, self.clock.wall()) {
             Ok(to) => {
-                self.say_truncated(from, to);
+                let counters = &self.counters.truncations;
+                let (counter, why) = match why {
+                    Cut::Diverged => (&counters.diverged, "the leader's epochs end elsewhere"),
+                    Cut::OutOfRange => (&counters.out_of_range, "the leader's log ends there"),
+                };
+                self.truncated((from, to), to..from, counter, why);
                 self.moved(now);
             }
             Err(error) => self.not_truncated(now, &error),
@@ -83,11 +90,13 @@ impl Driver {
         let Log::Open(log) = &mut self.log else {
             return;
         };
-        let from = log.log_end();
-        match log.restart_at(at, clock::wall()) {
+        let gone = log.log_start()..log.log_end();
+        match log.restart_at(at, self.clock.wall()) {
             Ok(()) => {
                 let bounds: LogBounds = bounds(log);
-                self.say_truncated(from, at);
+                let counter = &self.counters.truncations.restarted;
+                let why = "the leader's log begins there";
+                self.truncated((gone.end, at), gone, counter, why);
                 self.turn.is_changed = true;
                 self.decide(now, effect::Event::Restarted(bounds));
             }
@@ -95,12 +104,23 @@ impl Driver {
         }
     }
 
-    fn say_truncated(&self, from: Offset, to: Offset) {
+    /// Counts and says that the log ended at `from` and goes on at `to`, without what is `gone`.
+    fn truncated(
+        &self,
+        (from, to): (Offset, Offset),
+        gone: Range<Offset>,
+        counter: &Counter,
+        why: &str,
+    ) {
         let Some(replica) = self.replica.upgrade().filter(|_| from != to) else {
             return;
         };
+        counter.add(1);
+        let count = gone.end.get().saturating_sub(gone.start.get());
+        let count = u64::try_from(count).unwrap_or_default();
+        self.counters.truncations.offsets.add(count);
         let partition = replica.key().partition.get();
-        tracing::info!(topic = %replica.topic(), partition, %from, %to, "truncated the log");
+        tracing::info!(topic = %replica.topic(), partition, %from, %to, why, "truncated the log");
     }
 
     fn not_truncated(&mut self, now: MonoMillis, error: &TruncateError) {

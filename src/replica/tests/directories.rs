@@ -56,6 +56,8 @@ impl Pair {
             isr_proposals: isr_change::queue().0,
             fetch_orders: following::queue().0,
             work,
+            clock: Arc::new(clock::SystemClock),
+            counters: Arc::default(),
         };
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, dirs.clone(), settings, outbound);

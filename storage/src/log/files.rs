@@ -13,6 +13,7 @@ use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault};
 use crate::fs::read_exact_at;
 use crate::ids::Offset;
+use crate::planted::is_planted;
 use crate::producer_state::ProducerStates;
 use crate::segment::scan::ScanError;
 use crate::segment::{FileKind, Home, Segment, write_file, write_index_files};
@@ -58,7 +59,12 @@ impl RemovedSegment {
 
 pub(crate) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                && !is_planted("a-missing-file-is-no-failure") =>
+        {
+            Ok(())
+        }
         result => result,
     }
 }

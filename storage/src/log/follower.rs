@@ -70,7 +70,8 @@ impl PartitionLog {
     /// Appends whole batches as a leader sent them. A batch cut off at the end is ignored.
     ///
     /// If the log is empty and the first batch begins below the log end (the leader's log start lies inside of it),
-    /// the log begins anew at that batch.
+    /// the log takes it as its first; it still begins where it began. Its segment has to begin with the batch, so the first try
+    /// may fail with [`PrepareError::Truncating`]; the log end stays, and the next fetch brings the batch again.
     ///
     /// # Errors
     /// [`FollowerAppendError`]; what was appended before the fault is visible in the view.
@@ -80,11 +81,16 @@ impl PartitionLog {
         now: WallMillis,
     ) -> Result<FollowerAppend, FollowerAppendError> {
         self.check_writable(AppendOrigin::Client)?;
-        self.make_room_for_straddling(records, now)?;
+        let first = self.make_room_for_straddling(records, now)?;
         let mut appended = 0;
         let mut rest = records;
         loop {
-            let (run, fault) = self.next_run(rest, now);
+            let end = if appended == 0 {
+                first
+            } else {
+                self.bounds.log_end
+            };
+            let (run, fault) = self.next_run(rest, end, now);
             if run.headers.is_empty() {
                 match fault {
                     // The next batch is good but belongs to a new segment. An empty one that begins at the log's end is
@@ -114,12 +120,14 @@ impl PartitionLog {
 
     /// The checked batches at the front of `records` that fit the active segment, and what stopped them if it is a
     /// fault.
-    fn next_run(&self, records: &[u8], now: WallMillis) -> (Run, Option<FollowerAppendError>) {
+    fn next_run(
+        &self,
+        records: &[u8],
+        end: Offset,
+        now: WallMillis,
+    ) -> (Run, Option<FollowerAppendError>) {
         let mut run = Run::default();
-        let mut order = LogOrder::new(
-            self.bounds.log_end,
-            self.epochs.latest().map(|latest| latest.epoch),
-        );
+        let mut order = LogOrder::new(end, self.epochs.latest().map(|latest| latest.epoch));
         for batch in Batches::new(records) {
             let log_end = order.next_offset();
             let batch = match batch {
@@ -172,23 +180,28 @@ impl PartitionLog {
         Ok(())
     }
 
+    /// Where the next batch has to begin: at the log's end, or where the first batch of an empty log does that holds it.
     fn make_room_for_straddling(
         &mut self,
         records: &[u8],
         now: WallMillis,
-    ) -> Result<(), FollowerAppendError> {
+    ) -> Result<Offset, FollowerAppendError> {
+        let end = self.bounds.log_end;
         let Ok(batch) = BatchView::parse(records) else {
-            return Ok(());
+            return Ok(end);
         };
         let header = batch.header();
-        let is_empty = self.bounds.log_start == self.bounds.log_end;
-        let does_straddle = header.base_offset() < self.bounds.log_end
-            && self.bounds.log_end <= header.last_offset();
+        let base = header.base_offset();
+        let is_empty = self.bounds.log_start == end;
+        let does_straddle = base < end && end <= header.last_offset();
         if !is_empty || !does_straddle || !batch.is_crc_valid() {
-            return Ok(());
+            return Ok(end);
         }
-        self.restart_at(header.base_offset(), now)?;
-        self.check_writable(AppendOrigin::Client)?;
-        Ok(())
+        let active = self.segments.last().map(|active| active.base());
+        if self.active.size > 0 || active != Some(base) {
+            self.begin_anew(base, end, now)?;
+            self.check_writable(AppendOrigin::Client)?;
+        }
+        Ok(base)
     }
 }

@@ -18,6 +18,7 @@ use crate::directory::{Directory, Fault, replace_file};
 use crate::epoch_cache::EpochCache;
 use crate::ids::Offset;
 use crate::journal::{LogKey, LogState};
+use crate::planted::is_planted;
 use crate::segment::{Home, Segment};
 use crate::view::LogView;
 
@@ -168,7 +169,11 @@ impl LogShared {
     fn state(&self, durable: &Durable, view: &LogView, is_dirty: bool) -> LogState {
         LogState {
             topic: Arc::clone(&self.topic),
-            recovery_point: durable.flushed,
+            recovery_point: if is_planted("only-a-flush-moves-the-recovery-point") {
+                view.log_end
+            } else {
+                durable.flushed
+            },
             log_end: view.log_end,
             log_start: view.log_start,
             high_watermark: durable.high_watermark,

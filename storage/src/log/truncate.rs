@@ -20,6 +20,7 @@ use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault, RETRY_AFTER};
 use crate::ids::Offset;
 use crate::index::{OffsetEntry, SegmentIndex};
+use crate::planted::is_planted;
 use crate::producer_state::ProducerStates;
 use crate::segment::scan::{HeaderScan, ScanError};
 use crate::segment::{Segment, write_index_files};
@@ -110,7 +111,9 @@ impl PartitionLog {
     ) -> Result<Offset, TruncateError> {
         self.check_truncatable()?;
         if target >= self.bounds.log_end {
-            if Arc::make_mut(&mut self.epochs).truncate_from_end(target) {
+            if !is_planted("a-cut-that-cuts-nothing-takes-epochs")
+                && Arc::make_mut(&mut self.epochs).truncate_from_end(target)
+            {
                 self.publish();
             }
             return Ok(self.bounds.log_end);
@@ -158,7 +161,7 @@ impl PartitionLog {
             .segments
             .get(if cut.is_some() { at + 1 } else { at }..)
             .unwrap_or_default();
-        self.go_on_behind(new_end, kept, removed, cut, now)?;
+        self.go_on_behind((new_end, new_end), kept, removed, cut, now)?;
         Ok(new_end)
     }
 
@@ -167,11 +170,21 @@ impl PartitionLog {
     /// # Errors
     /// [`TruncateError`]; the log is then unchanged.
     pub fn restart_at(&mut self, start: Offset, now: WallMillis) -> Result<(), TruncateError> {
+        self.begin_anew(start, start, now)
+    }
+
+    /// Removes everything; the log is empty and begins at `start`, in a segment that begins at `base` or above.
+    pub(super) fn begin_anew(
+        &mut self,
+        base: Offset,
+        start: Offset,
+        now: WallMillis,
+    ) -> Result<(), TruncateError> {
         self.check_truncatable()?;
         let removed = Arc::clone(&self.segments);
         let epochs = std::mem::take(&mut self.epochs);
         let log_start = std::mem::replace(&mut self.bounds.log_start, start);
-        self.go_on_behind(start, Vec::new(), &removed, None, now)
+        self.go_on_behind((base, start), Vec::new(), &removed, None, now)
             .inspect_err(|_| {
                 self.epochs = epochs;
                 self.bounds.log_start = log_start;
@@ -226,10 +239,11 @@ impl PartitionLog {
         })
     }
 
-    /// Makes `end` the log end, with `kept` before it, and posts the removal of the rest.
+    /// Makes `end` the log end, with `kept` before it and a segment from `base` on behind them, and posts the removal of
+    /// the rest.
     fn go_on_behind(
         &mut self,
-        end: Offset,
+        (base, end): (Offset, Offset),
         kept: Vec<Arc<Segment>>,
         removed: &[Arc<Segment>],
         mut cut: Option<CutSegment>,
@@ -242,9 +256,9 @@ impl PartitionLog {
         }
         let mut epochs = Arc::clone(&self.epochs);
         Arc::make_mut(&mut epochs).truncate_from_end(end);
-        let mut active = Growing::new(end, &self.config.segment);
+        let mut active = Growing::new(base, &self.config.segment);
         active.created = Some(now);
-        let next = Arc::new(Segment::growing(end, Arc::clone(&self.shared.home), None));
+        let next = Arc::new(Segment::growing(base, Arc::clone(&self.shared.home), None));
         let view = Arc::new(LogView {
             log_start: self.bounds.log_start.min(end),
             log_end: end,

@@ -8,6 +8,7 @@ use crate::ids::Offset;
 use crate::journal::{LogKey, LogState};
 use crate::log::{LogShared, Opened, PartitionLog};
 use crate::partition_metadata;
+use crate::planted::is_planted;
 use crate::recovery::{self, OpenError, Site};
 
 impl LogDir {
@@ -174,7 +175,11 @@ fn open_closed(
     let opened = Opened {
         view: found.view(),
         flushed: state.recovery_point.min(found.log_end),
-        high_watermark: state.high_watermark,
+        high_watermark: if is_planted("a-log-without-a-leader-keeps-its-high-watermark") {
+            Offset::ZERO
+        } else {
+            state.high_watermark
+        },
         is_dirty: false,
         settle_after: config.flush.settle_after(),
     };

@@ -16,6 +16,7 @@ use crate::directory::{Directory, Parts, ballast};
 use crate::fs::{DirEntry, File, Fs, read_all};
 use crate::ids::Offset;
 use crate::journal::{Journal, JournalError, LogKey, LogState};
+use crate::planted::is_planted;
 use crate::recovery::{OpenError, read_metadata};
 use crate::segment::FileKind;
 
@@ -146,8 +147,10 @@ fn take_marker(fs: &dyn Fs, dir: &Path) -> io::Result<Option<i64>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    fs.remove(&path)?;
-    fs.sync_dir(dir)?;
+    if !is_planted("a-clean-stop-is-believed-once") {
+        fs.remove(&path)?;
+        fs.sync_dir(dir)?;
+    }
     Ok(clean_shutdown::decode(&bytes))
 }
 

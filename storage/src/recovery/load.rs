@@ -25,6 +25,11 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
     let Some((sealed, active)) = split(site, state, &listing)? else {
         return Ok(None);
     };
+    let all = sealed.iter().copied();
+    let all = all.chain([(state.active_base, state.active_size)]);
+    let first = sealed.first().map_or(state.active_base, |(base, _)| *base);
+    let log_start = first.max(state.log_start);
+    let mut epochs = epochs::find(site, log_start, all)?;
     let mut segments = Vec::with_capacity(sealed.len() + 1);
     // Segments below the log start, whose removal a crash kept from being finished, go with the next retention.
     for (base, size) in sealed {
@@ -45,10 +50,6 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
         Arc::clone(&site.home),
         active,
     )));
-    let log_start = segments
-        .first()
-        .map_or(state.log_start, |first| first.base().max(state.log_start));
-    let mut epochs = epochs::read(&site.home)?;
     epochs.truncate_from_end(state.log_end.next());
     epochs.truncate_from_start(log_start);
     let mut found = Found {

@@ -282,7 +282,12 @@ fn cut(file: &dyn File, size: u64, file_size: u64) -> Result<(), OpenError> {
 }
 
 fn epochs_of(site: &Site, state: &LogState, outcome: &Outcome) -> Result<EpochCache, OpenError> {
-    let mut epochs = epochs::read(&site.home)?;
+    let mut epochs = epochs::find(site, state.log_start, outcome.trusted.iter().copied())?;
+    // From the first batch that was scanned on the batches say it: assigning an epoch that began before them would move
+    // its start up to them, and an epoch that was cut may still stand in the file.
+    if let Some(first) = outcome.scanned.first() {
+        epochs.truncate_from_end(first.base);
+    }
     for (epoch, start) in outcome.scanned.iter().flat_map(|scanned| &scanned.epochs) {
         epochs.assign(*epoch, *start);
     }

@@ -437,3 +437,29 @@ proptest! {
         }
     }
 }
+
+/// A record of next year would keep its segment until then, and all that is older behind it in the time index: more than
+/// an hour ahead is refused unless the topic says otherwise, whether or not somebody looks at the records.
+#[test]
+fn gotcha_49_records_of_the_future_are_refused() {
+    let hour = 3_600_000;
+    for (ahead, is_taken) in [(hour, true), (hour + 1, false), (hour * 24 * 365, false)] {
+        for codec in Compression::ALL {
+            let mut batch = BatchBuilder::new().compression(codec, CompressionLevels::default());
+            for timestamp in [NOW.as_millis(), NOW.as_millis() + ahead] {
+                let record = NewRecord {
+                    timestamp: WallMillis::from_millis(timestamp),
+                    ..NewRecord::default()
+                };
+                batch.append(&record).unwrap();
+            }
+            let result = run(&mut batch.build().unwrap(), &Policy::default());
+            let is_refused = matches!(result, Err(ValidateError::InvalidTimestamps { .. }));
+            assert_eq!(
+                (result.is_ok(), is_refused),
+                (is_taken, !is_taken),
+                "{codec:?}"
+            );
+        }
+    }
+}

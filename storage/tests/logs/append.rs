@@ -223,7 +223,7 @@ fn a_read_keeps_to_whole_batches_below_its_bounds() {
 }
 
 #[test]
-fn a_segment_ends_by_size_age_and_offset_range() {
+fn a_segment_ends_by_size_and_age() {
     let bench = bench();
     let segment = SegmentConfig {
         bytes: 300,
@@ -251,12 +251,21 @@ fn a_segment_ends_by_size_age_and_offset_range() {
         offset(11),
         "three batches fill a segment"
     );
-    // A follower may be given a batch whose offset does not fit the segment's 31 bits.
-    let far = Offset::from_wire(11 + (1 << 31)).unwrap();
+}
+
+/// KAFKA-6264: an index holds offsets in 31 bits from its segment's base, and a compacted log has gaps as large as it
+/// likes.
+#[test]
+fn gotcha_27_a_batch_beyond_31_bits_begins_a_segment() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_many(&mut log, 2);
+    let far = Offset::from_wire(1 << 31).unwrap();
     log.append_as_follower(&placed_batch(far, epoch(1), &["far"]), arrival().now)
         .unwrap();
+    assert_eq!(log.view().active_base(), offset(2));
     assert_eq!(log.log_end(), far.next());
-    assert_eq!(log.view().active_base(), offset(13));
+    assert_eq!(contents(&log).len(), 3);
 }
 
 /// An index without room for an entry made each empty segment seem full: a follower rolled for ever under its lock, and
@@ -433,11 +442,15 @@ fn an_empty_follower_begins_at_a_batch_that_holds_its_end() {
         outcome,
         Err(FollowerAppendError::NotWritable(PrepareError::Truncating))
     ) {
+        assert_eq!(log.log_end(), offset(12), "the next fetch asks the same");
         bench.dir.run_pending();
         log.append_as_follower(&straddling, arrival().now).unwrap();
     }
-    assert_eq!((log.log_start(), log.log_end()), (offset(10), offset(14)));
-    log.advance_log_start(offset(12));
+    assert_eq!(
+        (log.log_start(), log.log_end()),
+        (offset(12), offset(14)),
+        "it begins where its leader's log does, or every fetch of it would be out of range"
+    );
     assert_eq!(contents(&log).len(), 2);
 }
 
@@ -496,4 +509,34 @@ fn a_log_start_within_a_segment_hides_records_and_survives_reopening() {
     let log = bench.create(key(0), &small_config()).unwrap();
     assert_eq!(log.log_start(), offset(7));
     assert_eq!(contents(&log).first().unwrap().0, 7);
+}
+
+/// KAFKA-10706: two elections without a record left epochs at the log's end. A truncation to that very end cut nothing
+/// and left them there, so that the follower asked with the same epoch for ever.
+#[test]
+fn gotcha_02_a_truncation_to_the_log_end_takes_the_epochs_that_begin_there() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_values(&mut log, epoch(1), &["a"]);
+    assert!(log.assign_epoch(epoch(3)));
+    assert_eq!(log.view().last_epoch(), Some(epoch(3)));
+    assert_eq!(
+        log.truncate_to(offset(1), arrival().now).unwrap(),
+        offset(1)
+    );
+    assert_eq!(log.view().last_epoch(), Some(epoch(1)));
+    assert_eq!(contents(&log).len(), 1);
+}
+
+/// KAFKA-7415: a reign is remembered although nothing was ever written in it.
+#[test]
+fn a_reign_without_a_record_is_remembered_by_a_stop_in_order() {
+    let bench = bench();
+    let mut log = bench.create(key(0), &small_config()).unwrap();
+    append_values(&mut log, epoch(1), &["a"]);
+    bench.settle();
+    assert!(log.assign_epoch(epoch(3)));
+    bench.close(log);
+    let log = bench.create(key(0), &small_config()).unwrap();
+    assert_eq!(log.view().last_epoch(), Some(epoch(3)));
 }

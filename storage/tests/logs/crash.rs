@@ -1,5 +1,5 @@
 //! Random histories on a disk that forgets: whatever is done and whenever the power goes, the log opens as a prefix
-//! of what was appended that contains all that was announced as flushed (S6, S1).
+//! of what was appended that contains all that was announced as flushed (S6, S1), and knows its epochs (R6).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -120,6 +120,19 @@ fn config(rng: &mut Rng) -> Arc<LogConfig> {
     })
 }
 
+/// R6: the log knows of each batch's epoch, and where that ends.
+fn check_epochs(log: &PartitionLog, seed: u64) {
+    let (view, batches) = (log.view(), batch_epochs(log));
+    for (at, (base, epoch)) in batches.iter().enumerate() {
+        let first = (*base).max(view.log_start());
+        assert_eq!(view.epoch_at(first), Some(*epoch), "seed {seed}, at {base}");
+        let next = batches[at..].iter().find(|(_, later)| later > epoch);
+        let end = next.map_or_else(|| view.log_end(), |(base, _)| *base);
+        let found = view.end_offset_for(*epoch).map(|found| found.end);
+        assert_eq!(found, Some(end), "seed {seed}, of {epoch}");
+    }
+}
+
 fn append_some(log: &mut PartitionLog, model: &mut Model, leader: u16, rng: &mut Rng) {
     let count = 1 + rng.below(4);
     let values: Vec<String> = (0..count).map(|_| model.next_value()).collect();
@@ -163,6 +176,10 @@ fn live(disk: &SimDisk, model: &mut Model, rng: &mut Rng, seed: u64, leader: u16
         .unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
     let found = contents(&log);
     model.accept(&found, &log, seed);
+    check_epochs(&log, seed);
+    if rng.chance(50) {
+        log.assign_epoch(epoch(leader));
+    }
     for _ in 0..rng.below(60) {
         match rng.below(12) {
             0..6 => append_some(&mut log, model, leader, rng),
@@ -197,6 +214,7 @@ fn live(disk: &SimDisk, model: &mut Model, rng: &mut Rng, seed: u64, leader: u16
                 .cloned()
                 .collect();
             assert_eq!(contents(&log), wanted, "seed {seed}");
+            check_epochs(&log, seed);
         }
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::fs::{Fs, StdFs};
 use ottla_storage::journal::LogKey;
-use ottla_storage::log::{FlushConfig, LeaderAppend, LogConfig, PrepareError, WriteError};
+use ottla_storage::log::{
+    FlushConfig, LeaderAppend, LogConfig, PrepareError, RetentionConfig, WriteError,
+};
 use ottla_storage::log_dir::{IdentityError, LogDir, LogDirOptions, StartError, StopError, Tuning};
 use ottla_storage::producer_state::AppendOrigin;
 use ottla_storage::validate::Policy;
@@ -493,10 +495,90 @@ fn a_clean_stop_is_believed_once_and_an_unclean_one_is_not_claimed() {
     assert_eq!(bench.dir.clean_broker_epoch(), Some(3));
     assert!(bench.dir.unrecovered().is_empty());
     assert_eq!(bench.dir.log(key(0)).unwrap().high_watermark, offset(4));
-    drop(bench);
-    disk.crash(6);
+}
+
+/// A marker that stays would make the next crash look like a clean stop, and nothing would be scanned.
+#[test]
+fn gotcha_47_a_clean_stop_is_believed_once() {
+    let disk = SimDisk::new();
     let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
-    assert_eq!(bench.dir.clean_broker_epoch(), None);
+    bench.dir.stop(3).unwrap();
+    disk.crash(5);
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.clean_broker_epoch(), Some(3));
+    drop(bench);
+    for seed in 0..10 {
+        disk.crash(seed);
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        assert_eq!(bench.dir.clean_broker_epoch(), None, "seed {seed}");
+    }
+}
+
+/// KAFKA-1647: a log of which nobody says who leads it is not forgotten: its high watermark would be 0 at the start
+/// after, and everything in it not committed.
+#[test]
+fn gotcha_45_a_log_without_a_leader_keeps_its_high_watermark() {
+    let disk = SimDisk::new();
+    let config = small_config();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    for partition in 0..2 {
+        let mut log = bench.create(key(partition), &config).unwrap();
+        append_many(&mut log, 5);
+        log.note_high_watermark(offset(4));
+        bench.close(log);
+    }
+    bench.dir.stop(3).unwrap();
+    for _ in 0..2 {
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        // One is opened and hears of no leader, the other is not even opened.
+        let log = bench.create(key(0), &config).unwrap();
+        bench.close(log);
+        bench.dir.stop(4).unwrap();
+        for partition in 0..2 {
+            let state = bench.dir.log(key(partition)).unwrap();
+            assert_eq!(state.high_watermark, offset(4), "partition {partition}");
+        }
+        let text = disk.read(&Path::new(DATA).join("replication-offset-checkpoint"));
+        let text = String::from_utf8(text.unwrap()).unwrap();
+        assert_eq!(text, "0\n2\norders 0 4\norders 1 4\n");
+    }
+}
+
+/// KAFKA-13403: what a deletion and other file work take away from each other is gone, as it should be; the disk is not
+/// broken.
+#[test]
+fn gotcha_36_a_file_that_a_deletion_took_is_no_failure_of_the_disk() {
+    let root = tempfile::tempdir().unwrap();
+    let bench = start(Arc::new(StdFs), root.path()).unwrap();
+    let retention = RetentionConfig {
+        bytes: Some(1000),
+        file_delete_delay: Duration::from_secs(5),
+        ..RetentionConfig::default()
+    };
+    let config = Arc::new(LogConfig {
+        retention,
+        ..(*small_config()).clone()
+    });
+    let delete = |key, log| {
+        let done = Box::new(|_| ());
+        bench.dir.delete(key, log, Duration::from_secs(1), done);
+        bench.dir.run_pending();
+    };
+    // Retention has files to remove in a directory that is not there any more when it comes to it.
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 30);
+    assert!(log.apply_retention(arrival().now, log.log_end()).segments > 0);
+    bench.dir.run_pending();
+    delete(key(0), Some(log));
+    bench.settle();
+    assert!(bench.dir.failure().is_none(), "{:?}", bench.dir.failure());
+    // A directory that somebody else removed.
+    let log = bench.create(key(1), &config).unwrap();
+    bench.close(log);
+    StdFs.remove(&root.path().join("orders-1")).unwrap();
+    delete(key(1), None);
+    assert!(bench.dir.failure().is_none(), "{:?}", bench.dir.failure());
+    assert!(bench.dir.log(key(1)).is_none());
 }
 
 /// A cold start over many closed logs reads one file.

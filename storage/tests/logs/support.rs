@@ -281,6 +281,23 @@ pub fn contents(log: &PartitionLog) -> Vec<(i64, String)> {
     found
 }
 
+/// The base offset and leader epoch of every batch.
+pub fn batch_epochs(log: &PartitionLog) -> Vec<(Offset, LeaderEpoch)> {
+    let view = log.view();
+    let mut found = Vec::new();
+    let mut at = view.log_start();
+    while at < view.log_end() {
+        let range = view.read(at, limits(1 << 20)).unwrap();
+        let bytes = range.read_to_vec().unwrap();
+        for batch in Batches::new(&bytes) {
+            let header = *batch.unwrap().header();
+            at = header.next_offset();
+            found.push((header.base_offset(), header.leader_epoch().unwrap()));
+        }
+    }
+    found
+}
+
 fn values(batch: &BatchView<'_>, from: Offset) -> Vec<(i64, String)> {
     let set = batch.records(1 << 20).unwrap();
     set.iter()

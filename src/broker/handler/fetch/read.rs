@@ -1,11 +1,13 @@
 //! One look at a fetch's partitions: what each has for this reader, from one view each.
 
+use ottla_storage::planted::is_planted;
 use ottla_storage::{FileRange, LeaderEpoch, Offset, ReadLimits};
 
 use super::{Admitted, Fetch, Follower, Target};
 use crate::broker::fetch_session::{PartitionAnswer, PartitionAsk};
 use crate::broker::partitions::check_epoch;
 use crate::metadata::ImageVersion;
+use crate::replica::Replica;
 use crate::replica::request::{FollowerFetch, Refusal};
 use crate::replica::view::{Led, View};
 use crate::wire::error_code::ErrorCode;
@@ -13,13 +15,26 @@ use crate::wire::messages::fetch::EpochEndOffset;
 
 /// What a partition has for the reader, in the wire's terms (-1: none).
 #[derive(Debug)]
-pub(super) struct PartitionRead {
-    pub(super) error_code: ErrorCode,
-    pub(super) high_watermark: i64,
-    pub(super) last_stable_offset: i64,
-    pub(super) log_start_offset: i64,
-    pub(super) diverging_epoch: EpochEndOffset,
-    pub(super) range: Option<FileRange>,
+pub struct PartitionRead {
+    pub error_code: ErrorCode,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start_offset: i64,
+    pub diverging_epoch: EpochEndOffset,
+    pub range: Option<FileRange>,
+}
+
+/// Who reads a partition, and how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// A replica: it gets what is not committed, too.
+    pub is_follower: bool,
+    /// A consumer that waits for transactions to end.
+    pub is_read_committed: bool,
+    /// Bytes that the whole answer may still take.
+    pub bytes_left: u64,
+    /// Whether the first batch comes whole, however long it is.
+    pub is_one_batch_due: bool,
 }
 
 /// What all partitions have.
@@ -118,7 +133,14 @@ fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> Partiti
     };
     match &**replica.view() {
         View::Led(led) => {
-            read_led(led, &target.ask, fetch, reading.bytes).unwrap_or_else(PartitionRead::error)
+            let reader = Reader {
+                is_follower: fetch.follower.is_some(),
+                is_read_committed: fetch.is_read_committed,
+                bytes_left: fetch.max_bytes.saturating_sub(reading.bytes),
+                // The first records of a response come whole, however long their batch is.
+                is_one_batch_due: reading.bytes == 0,
+            };
+            read_seen(replica, led, &target.ask, reader)
         }
         View::Refused(refusal) => PartitionRead::error(Refusal::into(*refusal)),
         View::Followed(_) => PartitionRead::error(ErrorCode::NotLeaderOrFollower),
@@ -130,12 +152,24 @@ fn read_target(target: &Target, fetch: &Fetch, reading: &mut Reading) -> Partiti
     }
 }
 
-fn read_led(
-    led: &Led,
-    ask: &PartitionAsk,
-    fetch: &Fetch,
-    bytes_so_far: u64,
-) -> Result<PartitionRead, ErrorCode> {
+/// What a partition that was seen to be led has for a reader.
+fn read_seen(replica: &Replica, seen: &Led, ask: &PartitionAsk, reader: Reader) -> PartitionRead {
+    let mut read = read_led(seen, ask, reader).unwrap_or_else(PartitionRead::error);
+    if is_planted("one-view-answers-a-fetch")
+        && let View::Led(later) = &**replica.view()
+    {
+        let later = read_led(later, ask, reader).ok();
+        read.range = later.and_then(|later| later.range);
+    }
+    read
+}
+
+/// What a leader has for a reader. Everything in the answer comes from this one view: what it says of the offsets belongs
+/// to the records in it.
+///
+/// # Errors
+/// The code that the fetch of the partition is answered with.
+pub fn read_led(led: &Led, ask: &PartitionAsk, reader: Reader) -> Result<PartitionRead, ErrorCode> {
     check_epoch(led, ask.current_leader_epoch)?;
     let mut read = PartitionRead::of(led);
     let offset = Offset::from_wire(ask.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
@@ -148,16 +182,18 @@ fn read_led(
             ..read
         });
     }
-    let left = fetch.max_bytes.saturating_sub(bytes_so_far);
     let limits = ReadLimits {
-        bytes_max: u64::try_from(ask.max_bytes).unwrap_or(0).min(left),
-        upper_bound: match fetch.follower {
-            Some(_) => led.log.log_end(),
-            None if fetch.is_read_committed => led.last_stable_offset(),
-            None => led.high_watermark(),
+        bytes_max: u64::try_from(ask.max_bytes)
+            .unwrap_or(0)
+            .min(reader.bytes_left),
+        upper_bound: if reader.is_follower {
+            led.log.log_end()
+        } else if reader.is_read_committed {
+            led.last_stable_offset()
+        } else {
+            led.high_watermark()
         },
-        // The first records of a response come whole, however long their batch is.
-        is_one_batch_due: bytes_so_far == 0,
+        is_one_batch_due: reader.is_one_batch_due,
     };
     let range = led.log.read(offset, limits).map_err(|error| {
         let code = ErrorCode::from(&error);
@@ -183,7 +219,10 @@ pub(super) fn note_progress(admitted: &Admitted) {
             continue;
         };
         let fetched = match &**replica.view() {
-            View::Led(led) => progress_of(led, target, follower, admitted.judged_by),
+            View::Led(led) => {
+                let judgement = (target.is_eligible, admitted.judged_by);
+                progress_of(led, &target.ask, follower, judgement)
+            }
             _ => None,
         };
         if let Some(fetched) = fetched {
@@ -192,13 +231,13 @@ pub(super) fn note_progress(admitted: &Admitted) {
     }
 }
 
-fn progress_of(
+/// How far a follower's fetch shows it to be; and whether it may be in sync, by which metadata.
+pub fn progress_of(
     led: &Led,
-    target: &Target,
+    ask: &PartitionAsk,
     follower: Follower,
-    judged_by: ImageVersion,
+    (is_eligible, judged_by): (bool, ImageVersion),
 ) -> Option<FollowerFetch> {
-    let ask = &target.ask;
     check_epoch(led, ask.current_leader_epoch).ok()?;
     let offset = Offset::from_wire(ask.fetch_offset)?;
     let is_within = (led.log.log_start()..=led.log.log_end()).contains(&offset);
@@ -208,7 +247,7 @@ fn progress_of(
     (is_within && is_same_log).then(|| FollowerFetch {
         follower: follower.id,
         broker_epoch: follower.epoch,
-        is_eligible: target.is_eligible,
+        is_eligible,
         judged_by,
         leader_epoch: led.reign.leader_epoch,
         offset,
@@ -237,3 +276,6 @@ fn divergence(
         end_offset: end.get(),
     }))
 }
+
+#[cfg(test)]
+mod tests;

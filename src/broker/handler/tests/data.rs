@@ -63,6 +63,12 @@ impl World {
         Client { dispatcher }
     }
 
+    /// Appends one record to partition 0 of "t".
+    pub(in crate::broker::handler) async fn append(&self) {
+        let answer = produce::produce(self, &self.client(), 9, &batch_of(1, 10)).await;
+        assert_eq!(answer.error_code, ErrorCode::None);
+    }
+
     fn topic_id(&self, name: &str) -> Uuid {
         self.broker
             .metadata

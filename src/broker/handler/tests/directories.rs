@@ -17,6 +17,8 @@ use crate::broker::lifecycle::{Lifecycle, Registration};
 use crate::controller::command::{DeleteTopics, RegisterBroker, TopicRef};
 use crate::metadata::RecoveryState;
 use crate::metadata::ids::{DIRECTORY_LOST, DIRECTORY_UNASSIGNED};
+use crate::wire::messages::describe_log_dirs::DescribeLogDirsRequest;
+use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
 /// Node 1 is its own controller, and calls nobody.
 #[derive(Debug)]
@@ -111,6 +113,49 @@ fn the_metadata_show_where_replicas_lie_and_what_a_hanging_directory_costs() {
         world.until(|shown| shown == expected(true)).await;
         world.broker.replicas.set_hanging(BTreeSet::new());
         world.until(|shown| shown == expected(false)).await;
+    });
+}
+
+/// Clients that ask are told the same as the controller.
+#[test]
+fn a_directory_that_is_gone_is_shown_with_its_replicas_offline() {
+    with_world(TWO, |world| async move {
+        let first = world.broker.replicas.directories()[0].clone();
+        world.create("t", 6).await;
+        world.report();
+        world
+            .until(|shown| shown.iter().all(|(home, _)| *home != DIRECTORY_UNASSIGNED))
+            .await;
+        world.broker.replicas.set_hanging([first.id()].into());
+        world
+            .until(|shown| shown.iter().any(|(home, _)| *home == DIRECTORY_LOST))
+            .await;
+        let topic = MetadataRequestTopic {
+            topic_id: Uuid::nil(),
+            name: Some("t".into()),
+        };
+        let request = MetadataRequest {
+            topics: Some(vec![topic]),
+            ..MetadataRequest::default()
+        };
+        let shown = answered!(world, Metadata, 13, super::super::metadata::handle, request);
+        let all = shown.topics[0].partitions.iter();
+        let offline = all.filter(|partition| {
+            let is_offline = partition.offline_replicas == [1];
+            assert_eq!(is_offline, partition.leader_id == -1);
+            is_offline
+        });
+        assert_eq!(offline.count(), 3);
+        first.give_up(Duration::from_secs(30));
+        let handle = describe_log_dirs::handle;
+        let request = DescribeLogDirsRequest { topics: None };
+        let dirs = answered!(world, DescribeLogDirs, 5, handle, request).results;
+        let counts = dirs.iter().map(|dir| {
+            let partitions = dir.topics.iter().map(|topic| topic.partitions.len());
+            (dir.error_code, partitions.sum::<usize>())
+        });
+        let expected = [(ErrorCode::KafkaStorageError, 0), (ErrorCode::None, 3)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
     });
 }
 

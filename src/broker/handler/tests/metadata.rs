@@ -2,8 +2,10 @@
 
 use super::super::metadata::handle;
 use super::*;
+use crate::broker::partitions::endpoint;
 use crate::controller::decide::tests::registration;
 use crate::wire::Uuid;
+use crate::wire::messages::describe_cluster::DescribeClusterRequest;
 use crate::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
 fn named(name: &str) -> MetadataRequestTopic<'_> {
@@ -203,9 +205,9 @@ fn a_broker_that_is_fenced_like_all_others_names_itself() {
     });
 }
 
-/// KAFKA-15220: a fenced broker is not handed to clients; what it leads has no leader.
+/// KAFKA-15220 and KAFKA-15390: not as a broker, a leader or a controller, and not as a hint of where to go instead.
 #[test]
-fn a_fenced_broker_is_not_shown() {
+fn gotcha_35_fenced_brokers_are_not_handed_to_clients() {
     with_world(&[], |world| async move {
         world.create("t", 1).await;
         fake::join(&world.broker.admin.controller, registration(2)).await;
@@ -225,6 +227,19 @@ fn a_fenced_broker_is_not_shown() {
             assert_eq!(partition.offline_replicas, [1]);
             assert_eq!(partition.replica_nodes.is_empty(), version == 0);
         }
+        let request = DescribeClusterRequest {
+            endpoint_type: 1,
+            ..DescribeClusterRequest::default()
+        };
+        let response = answered!(world, DescribeCluster, 2, describe_cluster::handle, request);
+        let shown: Vec<_> = response.brokers.iter().map(|b| b.broker_id).collect();
+        assert_eq!(shown, [2]);
+        let (cx, image) = (
+            world.context(ApiKey::Fetch, 16),
+            world.broker.metadata.image(),
+        );
+        assert_eq!(endpoint(&cx, &image, id(1)), None);
+        assert!(endpoint(&cx, &image, id(2)).is_some());
     });
 }
 

@@ -201,7 +201,7 @@ fn a_leader_out_of_the_elr_leaves_it_and_keeps_the_others_below_the_minimum() {
 
 /// KAFKA-15665: all target replicas must be in sync, and removing one bumps the reign.
 #[test]
-fn a_reassignment_completes_when_all_targets_are_in_sync() {
+fn gotcha_15_a_reassignment_completes_when_all_targets_are_in_sync() {
     let going = |isr: &[i32]| PartitionState {
         adding: vec![3],
         removing: vec![1],

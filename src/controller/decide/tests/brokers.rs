@@ -30,9 +30,25 @@ fn a_registered_broker_is_fenced_until_it_is_let_in() {
     assert!(world.image.brokers().is_active(broker(1)));
 }
 
+/// KAFKA-18106 and KAFKA-18635: a broker that came back before it was missed kept leading in the same reign, perhaps with a
+/// shorter log. The entry that registers its new process takes everything from the old one, with a clean stop, too.
+#[test]
+fn gotcha_12_a_new_process_takes_over_nothing_of_the_old_one() {
+    for is_clean in [false, true] {
+        let mut world = World::with_brokers(settings(), 3).with_replicas(&[1, 2, 3]);
+        let before = world.partition("t", 0).clone();
+        assert_eq!((before.leader, before.isr.len()), (Some(broker(1)), 3));
+        let proof = is_clean.then(|| epoch(&world, 1));
+        world.register(restarted(1, 9, proof)).unwrap();
+        let after = world.partition("t", 0);
+        assert_eq!((after.leader, &after.isr), (Some(broker(2)), &ids(&[2, 3])));
+        assert!(after.leader_epoch > before.leader_epoch);
+    }
+}
+
 /// KAFKA-16952: a broker that registers again must not fence itself or lose its epoch.
 #[test]
-fn the_same_process_keeps_its_epoch_and_state() {
+fn gotcha_13_the_same_process_keeps_its_epoch_and_state() {
     let mut world = World::with_brokers(settings(), 1);
     let before = epoch(&world, 1);
     let again = RegisterBroker {

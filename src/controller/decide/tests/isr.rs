@@ -64,10 +64,16 @@ fn assert_shown(altered: &AlteredPartition, partition: &PartitionImage) {
     assert_eq!(altered, &shown);
 }
 
+/// KAFKA-15021: a new reign has every follower begin anew and fails what is being produced.
 #[test]
-fn a_leader_shrinks_and_expands_its_isr_in_one_reign() {
+fn gotcha_14_a_leader_shrinks_and_expands_its_isr_in_one_reign() {
     let mut world = world();
     let before = world.partition("t", 0).clone();
+    let shrink = request(&world, 1, vec![wanted(&world, &[1, 3])]);
+    let [Record::PartitionChange(shrunk)] = &world.decide(&shrink).records[..] else {
+        panic!()
+    };
+    assert_eq!(shrunk.leader_epoch, before.leader_epoch.get());
     for isr in [&[1, 3][..], &[1], &[1, 2, 3]] {
         let one = wanted(&world, isr);
         let altered = alter_one(&mut world, 1, one).unwrap();
@@ -85,7 +91,7 @@ fn a_leader_shrinks_and_expands_its_isr_in_one_reign() {
 
 /// KIP-966: below the minimum who left may lead, at the minimum nobody needs to.
 #[test]
-fn who_leaves_below_the_minimum_stays_eligible_until_it_is_reached_again() {
+fn gotcha_11_who_leaves_below_the_minimum_stays_eligible_until_it_is_reached_again() {
     let mut world = world();
     let one = wanted(&world, &[1]);
     alter_one(&mut world, 1, one).unwrap();
@@ -291,9 +297,51 @@ fn the_first_check_that_fails_is_the_answer() {
     alter_one(&mut world, 2, good).unwrap();
 }
 
-/// KIP-841 and KIP-903: fenced, stopping, gone, or another process than the leader has seen.
+/// KAFKA-14154: the leader knows what this controller does not know yet. Told that it was fenced, it asked no more.
 #[test]
-fn only_active_brokers_of_the_epoch_that_was_seen_are_in_sync() {
+fn gotcha_16_a_leader_that_is_ahead_is_sent_to_another_controller() {
+    let mut world = world();
+    let good = wanted(&world, &[1, 2]);
+    let ahead = [
+        AlterPartitionOne {
+            leader_epoch: good.leader_epoch + 1,
+            ..good.clone()
+        },
+        AlterPartitionOne {
+            partition_epoch: good.partition_epoch + 1,
+            ..good
+        },
+    ];
+    for one in ahead {
+        let altered = alter_one(&mut world, 1, one);
+        assert_eq!(altered, Err(AlterPartitionError::NotController));
+    }
+}
+
+/// KIP-903: the leader has seen the log of a process that is gone; that of the next one may be shorter.
+#[test]
+fn gotcha_09_a_member_is_the_process_that_the_leader_has_seen() {
+    let mut world = world();
+    let seen = wanted(&world, &[1, 2, 3]).isr;
+    let incarnation = Incarnation(Uuid::from_bytes([9; 16]));
+    world.join(RegisterBroker {
+        incarnation,
+        ..registration(3)
+    });
+    assert_eq!(world.partition("t", 0).isr, ids(&[1, 2]));
+    let one = AlterPartitionOne {
+        isr: seen,
+        ..wanted(&world, &[1])
+    };
+    let ineligible = AlterPartitionError::IneligibleReplica { broker: broker(3) };
+    assert_eq!(alter_one(&mut world, 1, one), Err(ineligible));
+    let one = wanted(&world, &[1, 2, 3]);
+    alter_one(&mut world, 1, one).unwrap();
+}
+
+/// KIP-841, the controller's half: who is fenced, stopping or gone is not in sync, whatever the leader thinks.
+#[test]
+fn gotcha_10_only_active_brokers_are_in_sync() {
     for to in [
         BrokerState::Fenced,
         BrokerState::ShuttingDown,
@@ -437,4 +485,28 @@ fn the_only_replica_does_not_lead_from_a_new_disk() {
         (partition.leader, partition.directory_of(broker(1))),
         (None, old)
     );
+}
+
+/// A leader that got no answer asks again, and the first request may come behind the second: each is carried out at most
+/// once, and what came of it is told again as long as it is so.
+#[test]
+fn gotcha_48_a_request_that_comes_again_changes_nothing_more() {
+    let mut world = world();
+    let shrink = wanted(&world, &[1, 2]);
+    let altered = alter_one(&mut world, 1, shrink.clone()).unwrap();
+    let expand = wanted(&world, &[1, 2, 3]);
+    assert_eq!(expand.partition_epoch, altered.partition_epoch.get());
+    alter_one(&mut world, 1, expand).unwrap();
+    let before = world.partition("t", 0).clone();
+    let again = alter_one(&mut world, 1, shrink);
+    assert_eq!(world.partition("t", 0), &before);
+    let stale = AlterPartitionError::InvalidUpdateVersion {
+        current: before.partition_epoch,
+    };
+    assert_eq!(again, Err(stale));
+    // Asked anew with what is known now, the state that is there already is the answer.
+    let one = wanted(&world, &[1, 2, 3]);
+    let altered = alter_one(&mut world, 1, one).unwrap();
+    assert_shown(&altered, &before);
+    assert_eq!(world.partition("t", 0), &before);
 }

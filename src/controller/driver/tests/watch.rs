@@ -12,6 +12,7 @@ use crate::controller::command::{
 };
 use crate::metadata::record::EndpointRecord;
 use crate::metadata::{BrokerEpoch, Incarnation, PartitionImage, TopicId};
+use crate::telemetry::replication::Counter;
 
 const SHORT: Duration = Duration::from_millis(50);
 
@@ -85,6 +86,8 @@ fn a_broker_that_is_silent_for_a_session_is_fenced() {
         world.let_in(3).await;
         world.until_fenced(2).await;
         world.until_fenced(3).await;
+        tokio::task::yield_now().await;
+        assert_eq!(world.fake.counters.fences.session.get(), 2);
         assert_eq!(world.publisher.image().rejected(), 0);
     });
 }
@@ -311,5 +314,89 @@ fn leaderships_go_back_from_time_to_time() {
         while world.first_partition().1.leader != Some(broker(2)) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    });
+}
+
+/// Under load heartbeats wait. Counted from when they came, or when they are answered, they would have every broker
+/// fenced, and that is more load.
+#[test]
+fn gotcha_44_a_heartbeat_that_waited_counts_when_it_is_taken() {
+    let session = Duration::from_millis(300);
+    let short = Settings {
+        session_timeout: session,
+        ..settings()
+    };
+    with_settings(short, |world| async move {
+        let epoch = world.let_in(2).await;
+        world.fake.delay_next.set(session * 2);
+        let slow = world
+            .controller
+            .create_topics(CreateTopics::with_defaults("t"));
+        let beat = async {
+            tokio::time::sleep(session / 6).await;
+            world.hear(epoch).await
+        };
+        let (slow, _) = tokio::join!(slow, beat);
+        slow.unwrap();
+        let entries = world.fake.entries.borrow();
+        let mut records = entries.iter().flat_map(|entry| &entry.records);
+        let is_fence = |record: &Record| matches!(record, Record::BrokerChange(change) if change.fenced == Some(true));
+        assert!(!records.any(is_fence), "{entries:?}");
+    });
+}
+
+#[test]
+fn each_fence_is_counted_with_its_reason() {
+    with_driver(|world| async move {
+        let fences = &world.fake.counters.fences;
+        let counts = || {
+            [
+                &fences.session,
+                &fences.probe,
+                &fences.asked,
+                &fences.stop,
+                &fences.restart,
+            ]
+            .map(Counter::get)
+        };
+        let mut epoch = world.let_in(2).await;
+        let heartbeat = |epoch, wants_fence, wants_shut_down| Heartbeat {
+            broker: broker(2),
+            epoch,
+            applied: world.publisher.image().version(),
+            wants_fence,
+            wants_shut_down,
+            offline_directories: vec![],
+        };
+        let hear = async |heartbeat| {
+            world
+                .controller
+                .heartbeat(heartbeat)
+                .await
+                .unwrap()
+                .unwrap()
+        };
+        hear(heartbeat(epoch, true, false)).await;
+        assert_eq!(counts(), [0, 0, 1, 0, 0]);
+        hear(heartbeat(epoch, false, false)).await;
+        let again = RegisterBroker {
+            incarnation: Incarnation(Uuid::from_bytes([9; 16])),
+            ..registration(2)
+        };
+        epoch = world
+            .controller
+            .register_broker(again)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(counts(), [0, 0, 1, 0, 1]);
+        hear(heartbeat(epoch, false, false)).await;
+        world.doors.are_shut.store(true, Ordering::Relaxed);
+        world.controller.suspect(broker(2), epoch);
+        world.until_fenced(2).await;
+        hear(heartbeat(epoch, false, false)).await;
+        assert_eq!(counts(), [0, 1, 1, 0, 1]);
+        while !hear(heartbeat(epoch, false, true)).await.should_shut_down {}
+        assert_eq!(counts(), [0, 1, 1, 1, 1]);
     });
 }

@@ -173,7 +173,7 @@ impl World {
                 let members = isr.into_iter().map(|(id, _)| id).collect();
                 self.proposals.push((partition_epoch, members));
             }
-            Effect::Truncate { to } => {
+            Effect::Truncate { to, .. } => {
                 self.bounds.end = to;
                 self.bounds.flushed_end = self.bounds.flushed_end.min(to);
                 self.truncations.push(to);
@@ -500,9 +500,9 @@ fn with_flush_on_ack_the_answer_waits_for_the_flush() {
     assert_eq!(world.flushing_to, None);
 }
 
-/// R3: below the minimum nothing new is promised, and what waits is not confirmed either.
+/// R3, KIP-966: below the minimum nothing new is promised, and what waits is not confirmed either.
 #[test]
-fn the_high_watermark_stands_still_below_the_minimum() {
+fn gotcha_11_the_high_watermark_stands_still_below_the_minimum() {
     let mut world = World::new(settings(2, false));
     world.lead(leadership(1, 1, &[]));
     let refused = world.produce(Acks::All, 10);
@@ -628,7 +628,7 @@ fn a_follower_is_let_in_with_all_that_is_committed_and_all_of_the_reign() {
 
 /// KIP-497: a shrink that may have been made is no reason to commit without the member.
 #[test]
-fn a_shrink_counts_only_once_it_is_committed() {
+fn gotcha_17_a_shrink_counts_only_once_it_is_committed() {
     let mut world = World::new(settings(1, false));
     world.lead(leadership(1, 1, &[2]));
     let ticket = world.produce(Acks::All, 1_000);
@@ -697,6 +697,131 @@ fn gotcha_04_a_follower_truncates_by_epoch_and_not_to_its_high_watermark() {
         (world.bounds.end, &*world.truncations),
         (offset(30), &[][..])
     );
+}
+
+/// KIP-279: the leader's epoch is not in this log, so its end there is no place where the logs meet. After fast elections
+/// followers kept records of a third leader below it.
+#[test]
+fn gotcha_03_a_follower_that_lacks_the_leaders_epoch_cuts_to_its_own_and_asks_again() {
+    let mut world = World::new(settings(1, false));
+    world.follow(4);
+    world.replicated(4, 30, 0);
+    // This log: epoch 1 to 20, then 3. The leader's: epoch 2 to 25.
+    let diverge = |world: &mut World, at: u16, end: u32, own: (u16, u32)| {
+        world.handle(Event::Diverged {
+            leader_epoch: epoch(4),
+            epoch: epoch(at),
+            end: offset(end),
+            own: Some((epoch(own.0), offset(own.1))),
+        });
+        world.bounds.end
+    };
+    assert_eq!(diverge(&mut world, 2, 25, (1, 20)), offset(20));
+    // It asks with epoch 1 then, which ends at 15 in the leader's log.
+    assert_eq!(diverge(&mut world, 1, 15, (1, 20)), offset(15));
+}
+
+/// KAFKA-9491: a log that is begun anew where the leader's starts had its high watermark below its own start.
+#[test]
+fn gotcha_06_the_high_watermark_goes_with_a_log_that_is_begun_anew() {
+    let mut world = World::new(settings(1, false));
+    world.follow(1);
+    world.replicated(1, 10, 4);
+    world.handle(Event::OutOfRange {
+        leader_epoch: epoch(1),
+        start: offset(50),
+        end: offset(90),
+    });
+    assert_eq!(world.bounds.start, offset(50));
+    assert_eq!(world.high_watermark(), offset(50), "R1");
+}
+
+/// KIP-841, the leader's half: a fenced or stopping follower is not asked for, however far it is.
+#[test]
+fn gotcha_10_a_leader_asks_only_for_members_that_the_metadata_lets_in() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.produce(Acks::Leader, 100);
+    world.fetch(2, offset(10), false);
+    assert_eq!(world.proposals, []);
+    world.fetch(2, offset(10), true);
+    assert_eq!(world.proposals.len(), 1);
+}
+
+/// KIP-497: a change may have been made although the answer does not say so. Taken for refused, it let the high watermark
+/// move on without a member of the committed set.
+#[test]
+fn gotcha_17_an_unclear_answer_leaves_a_change_pending() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.fetch(2, offset(0), true);
+    assert_eq!(world.proposals.len(), 1);
+    world.answer_isr(IsrAnswer::Ambiguous);
+    let ticket = world.produce(Acks::All, 1_000);
+    assert_eq!(world.answers[&ticket], None, "the second may be a member");
+    // The metadata say that it was made.
+    world.lead(leadership(1, 2, &[2]));
+    assert_eq!(world.answers[&ticket], None);
+    world.fetch(2, offset(10), true);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+}
+
+/// KAFKA-13790: what the controller answered may reach the leader before the metadata that say so, and before older
+/// ones. Those must not undo it; from the equal ones on all are taken, or the leader would be stuck with what it has.
+#[test]
+fn gotcha_18_metadata_older_than_an_answer_change_nothing_and_later_ones_do() {
+    let mut world = World::new(settings(1, false));
+    world.lead(leadership(1, 1, &[]));
+    world.fetch(2, offset(0), true);
+    let accept = |world: &mut World, at| {
+        world.answer_isr(IsrAnswer::Accepted {
+            leader_epoch: epoch(1),
+            partition_epoch: PartitionEpoch::from_wire(at).unwrap(),
+            isr: members(&[1, 2]),
+        });
+    };
+    accept(&mut world, 2);
+    // Longer than a follower outside of the set would hold up commits.
+    world.now = 41;
+    world.lead(leadership(1, 1, &[]));
+    let ticket = world.produce(Acks::All, 1_000);
+    assert_eq!(world.answers[&ticket], None, "the second is a member");
+    world.lead(leadership(1, 2, &[2]));
+    assert_eq!(world.answers[&ticket], None);
+    world.fetch(3, offset(10), true);
+    let (at, asked_for) = world.proposals.last().unwrap();
+    assert_eq!((at.get(), asked_for), (2, &members(&[1, 2, 3])));
+    // The equal ones again: they decide nothing about what was asked for since.
+    world.lead(leadership(1, 2, &[2]));
+    world.fetch(2, offset(10), true);
+    assert_eq!(world.proposals.len(), 2);
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done));
+    world.lead(leadership(1, 3, &[]));
+    let ticket = world.produce(Acks::All, 1_000);
+    world.handle(Event::FollowerGone(
+        BrokerId::from_wire(2).unwrap(),
+        ImageVersion(2),
+    ));
+    world.handle(Event::FollowerGone(
+        BrokerId::from_wire(3).unwrap(),
+        ImageVersion(2),
+    ));
+    assert_eq!(world.answers[&ticket], Some(Outcome::Done), "alone again");
+}
+
+/// The high watermark of a new leader may lie below what the last one had committed; all of that lies below the start of
+/// its reign. A member with less could be elected next.
+#[test]
+fn gotcha_19_a_member_has_all_that_was_there_when_the_reign_began() {
+    let mut world = World::new(settings(2, false));
+    world.follow(1);
+    world.replicated(1, 10, 4);
+    world.lead(leadership(2, 2, &[2]));
+    assert_eq!(world.high_watermark(), offset(4));
+    world.fetch(3, offset(9), true);
+    assert_eq!(world.proposals, []);
+    world.fetch(3, offset(10), true);
+    assert_eq!(world.proposals.len(), 1);
 }
 
 /// KIP-279 and KAFKA-14704.
@@ -862,4 +987,24 @@ fn records_are_deleted_once_every_member_has_said_so() {
     world.fetch_as(2, (offset(10), offset(10)), true);
     let log_start = offset(10);
     assert_eq!(world.answers[&ticket], Some(Outcome::Deleted { log_start }));
+}
+
+/// `NOT_ENOUGH_REPLICAS` says "not written", and a client that believes it sends the batch again: what is in the log
+/// already is only ever called undecided, however small the in-sync set has become.
+#[test]
+fn gotcha_42_what_is_appended_is_never_called_unwritten() {
+    let mut world = World::new(settings(2, false));
+    world.lead(leadership(1, 1, &[2]));
+    let ticket = world.produce(Acks::All, 10);
+    assert_eq!(world.bounds.end, offset(10));
+    world.lead(leadership(1, 2, &[]));
+    assert_eq!(world.answers[&ticket], None, "it may be committed yet");
+    let next = world.produce(Acks::All, 10);
+    let unwritten = Outcome::Refused(Refusal::NotEnoughReplicas);
+    assert_eq!(world.answers[&next], Some(unwritten));
+    assert_eq!(world.bounds.end, offset(10), "and nothing was written");
+    world.now = 10;
+    world.handle(Event::Tick);
+    let undecided = Outcome::Refused(Refusal::TimedOut);
+    assert_eq!(world.answers[&ticket], Some(undecided));
 }

@@ -4,9 +4,11 @@ use std::pin::pin;
 
 use super::produce::produce;
 use super::*;
+use crate::controller::command::{DeleteTopics, TopicRef};
 use crate::wire::messages::fetch::{
     FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic, PartitionData,
 };
+use crate::wire::messages::produce::ProduceRequest;
 use crate::wire::records::Records;
 
 fn partition(partition: i32, fetch_offset: i64) -> FetchPartition {
@@ -416,5 +418,86 @@ fn no_other_broker_is_a_replica_here() {
             fetch_one(&client, &ask, 11).await.code,
             ErrorCode::UnknownLeaderEpoch
         );
+    });
+}
+
+/// KIP-903: the process that sent it is gone, and its log may be another one by now.
+#[test]
+fn gotcha_09_a_fetch_of_an_older_process_of_a_broker_is_refused() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(1, 10)).await;
+        let dirs = world.broker.replicas.directories().iter();
+        let again = crate::controller::command::RegisterBroker {
+            incarnation: crate::metadata::Incarnation(Uuid::from_u128(9)),
+            directories: dirs.map(|dir| dir.id()).collect(),
+            ..crate::controller::decide::tests::registration(1)
+        };
+        let old = world
+            .broker
+            .metadata
+            .image()
+            .brokers()
+            .find(id(1))
+            .unwrap()
+            .epoch;
+        let now = fake::join(&world.broker.admin.controller, again).await;
+        assert!(now > old);
+        for (epoch, code) in [
+            (old, ErrorCode::NotLeaderOrFollower),
+            (now, ErrorCode::None),
+        ] {
+            let mut ask = request(&world, vec![partition(0, 1)]);
+            ask.replica_state.replica_id = 1;
+            ask.replica_state.replica_epoch = epoch.get();
+            assert_eq!(fetch_one(&client, &ask, 17).await.code, code);
+        }
+    });
+}
+
+/// KIP-516: who reads or writes a topic by its id never meets another one of its name.
+#[test]
+fn gotcha_40_a_topic_made_anew_is_not_the_one_that_was_asked_for() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 13, &batch_of(1, 100)).await;
+        let mut ask = request(&world, vec![partition(0, 0)]);
+        (ask.session_id, ask.session_epoch) = (0, 0);
+        let bytes = client.call(&ask, 17).await;
+        let session_id = decoded::<FetchRequest<'_>>(&bytes, 17).session_id;
+        let old = world.topic_id("t");
+        let delete = DeleteTopics {
+            topics: vec![TopicRef::Name("t".to_owned())],
+        };
+        let controller = &world.broker.admin.controller;
+        controller.delete_topics(delete).await.unwrap()[0]
+            .as_ref()
+            .unwrap();
+        world.create("t", 1).await;
+        produce(&world, &client, 13, &batch_of(2, 100)).await;
+        let anew = request(&world, vec![partition(0, 0)]);
+        assert_ne!(anew.topics[0].topic_id, old);
+        assert_eq!(fetch_one(&client, &anew, 17).await.code, ErrorCode::None);
+        // Without a session, and in the one that knows the old topic.
+        (ask.session_id, ask.session_epoch) = (0, -1);
+        let found = fetch_one(&client, &ask, 17).await;
+        assert_eq!((found.code, found.bytes), (ErrorCode::UnknownTopicId, 0));
+        (ask.session_id, ask.session_epoch) = (session_id, 1);
+        ask.topics.clear();
+        let found = fetch_one(&client, &ask, 17).await;
+        assert_eq!((found.code, found.bytes), (ErrorCode::UnknownTopicId, 0));
+        // Nor does the session go over to names.
+        ask.session_epoch = 2;
+        let bytes = client.call(&ask, 12).await;
+        let refused = decoded::<FetchRequest<'_>>(&bytes, 12);
+        assert_eq!(refused.error_code, ErrorCode::FetchSessionTopicIdError);
+        let records = batch_of(1, 1);
+        let late = produce::request("t", old, 1, &records);
+        let bytes = client.call(&late, 13).await;
+        let answer = decoded::<ProduceRequest<'_>>(&bytes, 13);
+        let code = answer.responses[0].partition_responses[0].error_code;
+        assert_eq!(code, ErrorCode::UnknownTopicId);
     });
 }

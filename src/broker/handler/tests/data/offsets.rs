@@ -2,6 +2,10 @@
 
 use super::produce::produce;
 use super::*;
+use crate::broker::partitions::{self, Named, open_view};
+use crate::controller::command::{Assignment, CreateTopics};
+use crate::controller::decide::tests::registration;
+use crate::metadata::PartitionIndex;
 use crate::wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
@@ -223,5 +227,73 @@ fn log_directories_tell_their_bytes() {
             let written = i64::try_from(batch.len()).unwrap();
             assert_eq!(sizes, [(0, written), (1, 0)], "version {version}");
         }
+    });
+}
+
+/// KIP-207: the high watermark that a new leader knows may lie below what the one before has told of. A consumer that
+/// reset to it would go back.
+#[test]
+fn gotcha_39_a_new_leader_tells_no_end_before_its_reign_is_committed() {
+    with_world(&[("min.insync.replicas", "2")], |world| async move {
+        let controller = &world.broker.admin.controller;
+        fake::join(controller, registration(2)).await;
+        let mut command = CreateTopics::with_defaults("t");
+        command.topics[0].assignments = vec![Assignment {
+            partition: 0,
+            brokers: vec![1, 2],
+        }];
+        let created = controller.create_topics(command).await;
+        created.unwrap()[0].as_ref().unwrap();
+        let client = world.client();
+        let records = batch_of(3, 10);
+        let ask = produce::request("t", world.topic_id("t"), 1, &records);
+        client.call(&ask, 9).await;
+        assert_eq!(list(&client, 5, -1).await, (ErrorCode::None, 0, 0));
+        // Alone, and below the minimum, the leader commits nothing; then its next reign begins at 3.
+        world.change_of(2, BrokerState::Fenced).await;
+        world.change(BrokerState::Fenced).await;
+        world.change(BrokerState::Unfenced).await;
+        for (version, code) in [
+            (4, ErrorCode::LeaderNotAvailable),
+            (5, ErrorCode::OffsetNotAvailable),
+            (11, ErrorCode::OffsetNotAvailable),
+        ] {
+            assert_eq!(list(&client, version, -1).await, (code, -1, -1));
+            assert_eq!(list(&client, version, -2).await.0, ErrorCode::None);
+        }
+    });
+}
+
+/// The metadata knew of the next reign and the partition did not yet: what was asked of the new leader was answered by the
+/// old one, and told less than another leader in between may have.
+#[test]
+fn gotcha_39_an_earlier_reign_of_the_same_broker_is_not_asked() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let client = world.client();
+        produce(&world, &client, 9, &batch_of(3, 10)).await;
+        let image = world.broker.metadata.image();
+        let topic = image.topics().by_name("t").unwrap();
+        let replicas = &world.broker.replicas;
+        let replica = replicas.find(topic.id(), PartitionIndex::ZERO).unwrap();
+        let cx = world.context(ApiKey::ListOffsets, 5);
+        let next = ottla_storage::LeaderEpoch::from(2_u16);
+        let mut led = std::pin::pin!(open_view(&cx, &replica, next));
+        let some_time = Duration::from_millis(30);
+        let early = tokio::time::timeout(some_time, &mut led).await;
+        assert!(early.is_err(), "{early:?}");
+        world.change(BrokerState::Fenced).await;
+        world.change(BrokerState::Unfenced).await;
+        // Between the two nobody leads, and who looks just then is told so.
+        let led = match led.await {
+            Ok(led) => led,
+            Err(code) => {
+                assert_eq!(code, ErrorCode::NotLeaderOrFollower);
+                partitions::find_led(&cx, Named::Name("t"), 0, -1)
+                    .await
+                    .unwrap()
+            }
+        };
+        assert_eq!(led.reign.leader_epoch, next);
     });
 }

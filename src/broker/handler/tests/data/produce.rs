@@ -203,9 +203,10 @@ fn without_any_time_a_batch_still_opens_its_log() {
     });
 }
 
-/// W2: `acks=0` has no answer, and its failure closes the connection.
+/// W2: `acks=0` has no answer. If its failure did not close the connection, the client would never look for the leader
+/// again.
 #[test]
-fn without_acks_there_is_no_answer_and_a_failure_closes() {
+fn gotcha_41_without_acks_a_failure_closes_the_connection() {
     with_world(&[], |world| async move {
         world.create("t", 1).await;
         let client = world.client();
@@ -317,5 +318,36 @@ fn bytes_behind_a_request_are_ignored() {
         bytes.push(0);
         let reply = client.dispatcher.start(BytesMut::from(&bytes[4..]));
         assert!(ended(reply).await.is_ok());
+    });
+}
+
+/// What waited in the sockets of a leader that was stopped is not acknowledged before it knows that it still leads.
+#[test]
+fn after_a_pause_nothing_is_appended_until_the_controller_was_heard_of() {
+    with_world(&[], |world| async move {
+        world.create("t", 1).await;
+        let pauses = &world.broker.pauses;
+        let now = clock::mono();
+        pauses.look(now);
+        pauses.look(now.saturating_add(Duration::from_hours(1)));
+        let records = batch_of(1, 10);
+        for acks in [1, -1] {
+            let asked = ProduceRequest {
+                timeout_ms: 50,
+                ..request("t", Uuid::nil(), acks, &records)
+            };
+            let bytes = world.client().call(&asked, 9).await;
+            let response = decoded::<ProduceRequest<'_>>(&bytes, 9);
+            let part = &response.responses[0].partition_responses[0];
+            assert_eq!(part.error_code, ErrorCode::NotLeaderOrFollower);
+        }
+        let unanswered = world
+            .client()
+            .start(&request("t", Uuid::nil(), 1, &records), 9);
+        pauses.settle(pauses.unsettled().unwrap());
+        let bytes = ended(unanswered).await.unwrap().expect("an answer");
+        let response = decoded::<ProduceRequest<'_>>(&bytes, 9);
+        let part = &response.responses[0].partition_responses[0];
+        assert_eq!((part.error_code, part.base_offset), (ErrorCode::None, 0));
     });
 }

@@ -1,0 +1,873 @@
+//! What must hold after every step: the invariants R and S of the replicas, M of the metadata, and Appendix C of the
+//! replication semantics (in brackets).
+//!
+//! - Per partition there is one committed history: what any leader's high watermark has passed. Nobody may ever show another
+//!   one [2, 3, 4, 8], every clean leader begins with all of it [1], and whoever is in sync has it (R4).
+//! - Only an election that the metadata call unclean may cut it, and what was acknowledged is excused from there on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use ottla::metadata::{BrokerId, MetadataDelta, MetadataImage, PartitionImage, RecoveryState};
+use ottla::replica::ReplicaKey;
+use ottla::replica::view::View;
+use ottla_storage::{LeaderEpoch, LogView};
+
+use super::count::Counts;
+use super::log_content::{Batch, batches, raw};
+use super::node::{Node, position};
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    pub(super) rule: &'static str,
+    pub(super) text: String,
+}
+
+impl Violation {
+    pub(super) fn new(rule: &'static str, text: String) -> Self {
+        Self { rule, text }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.text)
+    }
+}
+
+/// The committed history of a partition.
+#[derive(Debug, Default)]
+struct History {
+    /// By base offset.
+    committed: BTreeMap<u64, Batch>,
+    end: u64,
+    /// Acknowledged with `acks=all`.
+    acked: BTreeMap<u64, Batch>,
+    /// The latest reign that has begun.
+    latest: Option<LeaderEpoch>,
+    /// Whatever a leader has appended, kept or not.
+    appended: BTreeSet<Batch>,
+    /// Where the reign of an uncleanly elected leader began, by leader epoch: earlier leaders' words count no more.
+    unclean: BTreeSet<LeaderEpoch>,
+    /// The last of them that a leader's log has been compared after.
+    settled: Option<LeaderEpoch>,
+}
+
+/// A replica as it was last seen.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    epoch: LeaderEpoch,
+    is_led: bool,
+    high_watermark: u64,
+    log_end: u64,
+}
+
+/// What a log held when its process ended.
+#[derive(Debug)]
+struct Left {
+    batches: Vec<Batch>,
+    start: u64,
+    /// Below this all was on stable storage.
+    synced: u64,
+    /// The page cache was kept.
+    is_whole: bool,
+}
+
+/// Everything that is known of the past.
+#[derive(Debug, Default)]
+pub(super) struct Oracle {
+    histories: BTreeMap<ReplicaKey, History>,
+    reigns: BTreeMap<(ReplicaKey, LeaderEpoch), (usize, u64)>,
+    marks: BTreeMap<(usize, u64, ReplicaKey), Mark>,
+    left: BTreeMap<(usize, ReplicaKey), Left>,
+}
+
+/// What a check needs besides the past.
+pub(super) struct Scene<'a> {
+    pub(super) nodes: &'a [Node],
+    pub(super) truth: &'a MetadataImage,
+    pub(super) min_insync: usize,
+}
+
+impl Scene<'_> {
+    fn partition(&self, key: ReplicaKey) -> Option<&Arc<PartitionImage>> {
+        self.truth
+            .topics()
+            .by_id(key.topic)?
+            .partition(key.partition)
+    }
+
+    /// The logs of those that are in sync by the metadata, as far as they run and are the processes that the metadata mean.
+    fn in_sync(&self, key: ReplicaKey) -> Vec<(usize, Arc<LogView>)> {
+        let Some(partition) = self.partition(key) else {
+            return Vec::new();
+        };
+        let members = partition.isr.iter().filter_map(|id| {
+            let process = self.nodes.get(position(*id))?.process.as_ref()?;
+            let registered = self.truth.brokers().find(*id)?.epoch;
+            if process.epoch != Some(registered) {
+                return None;
+            }
+            let log = log_of(&process.replica(key)?.view())?;
+            Some((position(*id), log))
+        });
+        members.collect()
+    }
+}
+
+fn log_of(view: &View) -> Option<Arc<LogView>> {
+    match view {
+        View::Led(led) => Some(led.log.clone()),
+        View::Followed(followed) => Some(followed.log.clone()),
+        View::Closed | View::Refused(_) => None,
+    }
+}
+
+fn broken(rule: &'static str, node: usize, key: ReplicaKey, what: &str) -> Violation {
+    Violation::new(
+        rule,
+        format!(
+            "node {} partition {}: {what}",
+            node + 1,
+            key.partition.get()
+        ),
+    )
+}
+
+impl Oracle {
+    /// Looks at all replicas of a node.
+    pub(super) fn check_node(
+        &mut self,
+        scene: &Scene<'_>,
+        node: usize,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let Some(machine) = scene.nodes.get(node) else {
+            return Ok(());
+        };
+        let Some(process) = &machine.process else {
+            return Ok(());
+        };
+        for (key, replica) in process.all_replicas() {
+            let view = replica.view_owned();
+            let (mark, log) = match &*view {
+                View::Led(led) => (
+                    Mark {
+                        epoch: led.reign.leader_epoch,
+                        is_led: true,
+                        high_watermark: raw(led.reign.high_watermark),
+                        log_end: raw(led.log.log_end()),
+                    },
+                    &led.log,
+                ),
+                View::Followed(followed) => (
+                    Mark {
+                        epoch: followed.leader_epoch,
+                        is_led: false,
+                        high_watermark: raw(followed.high_watermark),
+                        log_end: raw(followed.log.log_end()),
+                    },
+                    &followed.log,
+                ),
+                View::Closed | View::Refused(_) => continue,
+            };
+            let name = (node, machine.boot, key);
+            let before = self.marks.insert(name, mark);
+            if let Some(left) = self.left.remove(&(node, key)) {
+                let appended = self.histories.get(&key).map(|history| &history.appended);
+                check_recovered(&left, appended, log, (mark, node, key))?;
+            }
+            if before.is_some_and(|before| {
+                before.epoch == mark.epoch
+                    && before.is_led == mark.is_led
+                    && before.high_watermark == mark.high_watermark
+                    && before.log_end == mark.log_end
+            }) {
+                continue;
+            }
+            self.check_replica(scene, (node, key), (before, mark), log, counts)?;
+        }
+        Ok(())
+    }
+
+    fn check_replica(
+        &mut self,
+        scene: &Scene<'_>,
+        (node, key): (usize, ReplicaKey),
+        (before, now): (Option<Mark>, Mark),
+        log: &LogView,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let bad = |rule, what: &str| Err(broken(rule, node, key, what));
+        if !(raw(log.log_start()) <= now.high_watermark && now.high_watermark <= now.log_end) {
+            let text = format!(
+                "R1: {} <= {} <= {}",
+                log.log_start(),
+                now.high_watermark,
+                now.log_end
+            );
+            return bad("R1", &text);
+        }
+        if before.is_some_and(|before| before.epoch > now.epoch) {
+            return bad("R5", "it acts under an older leader epoch than before");
+        }
+        if let Some(before) = before.filter(|before| before.log_end > now.log_end) {
+            counts.add("truncation of a batch or more");
+            if now.is_led {
+                return bad(
+                    "R6",
+                    &format!(
+                        "a leader's log was cut from {} to {}",
+                        before.log_end, now.log_end
+                    ),
+                );
+            }
+        }
+        if !now.is_led {
+            return Ok(());
+        }
+        let boot = scene.nodes.get(node).map_or(0, |machine| machine.boot);
+        let reign = self.reigns.entry((key, now.epoch)).or_insert((node, boot));
+        if *reign != (node, boot) {
+            return bad(
+                "R5",
+                &format!(
+                    "a second leader, or a second process, in leader epoch {}",
+                    now.epoch
+                ),
+            );
+        }
+        let is_new = before.is_none_or(|before| !before.is_led || before.epoch != now.epoch);
+        if let Some(before) = before.filter(|_| !is_new) {
+            if before.high_watermark > now.high_watermark {
+                return bad(
+                    "R2",
+                    &format!(
+                        "its high watermark went from {} to {}",
+                        before.high_watermark, now.high_watermark
+                    ),
+                );
+            }
+            check_minimum(scene, (node, key), before, now)?;
+        }
+        let history = self.histories.entry(key).or_default();
+        let known = before
+            .filter(|_| !is_new)
+            .map_or(0, |before| before.log_end);
+        let fresh =
+            batches(log, known, now.log_end).map_err(|error| broken("S5", node, key, &error))?;
+        history.appended.extend(fresh);
+        if history
+            .unclean
+            .range(now.epoch..)
+            .any(|unclean| *unclean > now.epoch)
+        {
+            // Its words are of a past that an unclean election has ended.
+            return Ok(());
+        }
+        // One that hears late of its own election, after others have led, may lack what they committed.
+        let is_late = history.latest > Some(now.epoch);
+        history.latest = history.latest.max(Some(now.epoch));
+        if is_new && !is_late {
+            history.begin_reign((node, key), now, log)?;
+        }
+        if now.high_watermark > history.end {
+            let fresh = batches(log, history.end, now.high_watermark)
+                .map_err(|error| broken("S5", node, key, &error))?;
+            for batch in fresh {
+                if batch.base < history.end {
+                    return bad(
+                        "R7",
+                        &format!("a batch at {} begins below what was committed", batch.base),
+                    );
+                }
+                history.end = batch.last + 1;
+                history.committed.insert(batch.base, batch);
+            }
+            // What lies at the log's end and is gone at its start was deleted.
+            history.end = history.end.max(now.high_watermark);
+            let (epoch, end) = (now.epoch, history.end);
+            self.check_in_sync(scene, (node, key), epoch, end)?;
+        }
+        Ok(())
+    }
+
+    /// R4: whoever the metadata call in sync has what the leader calls committed.
+    fn check_in_sync(
+        &self,
+        scene: &Scene<'_>,
+        (node, key): (usize, ReplicaKey),
+        epoch: LeaderEpoch,
+        end: u64,
+    ) -> Result<(), Violation> {
+        let Some(history) = self.histories.get(&key) else {
+            return Ok(());
+        };
+        let is_current = scene
+            .partition(key)
+            .is_some_and(|partition| partition.leader_epoch == epoch);
+        if !is_current {
+            return Ok(());
+        }
+        for (member, log) in scene.in_sync(key) {
+            if raw(log.log_end()) < end {
+                let text = format!(
+                    "the leader, node {}, committed up to {end}, and this member of the ISR ends at {}",
+                    node + 1,
+                    log.log_end()
+                );
+                return Err(broken("R4", member, key, &text));
+            }
+            history.check_prefix((member, key), "R4", &log, end)?;
+        }
+        Ok(())
+    }
+
+    /// A producer was told that all have its batch.
+    pub(super) fn acknowledged(
+        &mut self,
+        scene: &Scene<'_>,
+        (node, key): (usize, ReplicaKey),
+        batch: Batch,
+    ) -> Result<(), Violation> {
+        let history = self.histories.entry(key).or_default();
+        let epoch = LeaderEpoch::from_wire(batch.epoch);
+        if epoch.is_some_and(|epoch| history.unclean.iter().any(|unclean| *unclean > epoch)) {
+            return Ok(());
+        }
+        if let Some(other) = history
+            .committed
+            .get(&batch.base)
+            .filter(|other| **other != batch)
+        {
+            let text = format!("acknowledged {batch:?} where {other:?} was committed");
+            return Err(broken("R4", node, key, &text));
+        }
+        history.acked.insert(batch.base, batch);
+        for (member, log) in scene.in_sync(key) {
+            let is_current = scene
+                .partition(key)
+                .is_some_and(|now| now.leader_epoch.get() == batch.epoch);
+            let found = batches(&log, batch.base, batch.last + 1);
+            let is_there = found.is_ok_and(|found| found.first() == Some(&batch));
+            if is_current && !is_there && raw(log.log_start()) <= batch.base {
+                let text = format!(
+                    "{batch:?} was acknowledged by node {} without this member of the ISR",
+                    node + 1
+                );
+                return Err(broken("R4", member, key, &text));
+            }
+        }
+        Ok(())
+    }
+
+    /// R7: what a consumer was given is committed.
+    pub(super) fn consumed(
+        &self,
+        (node, key): (usize, ReplicaKey),
+        epoch: LeaderEpoch,
+        read: &[Batch],
+    ) -> Result<(), Violation> {
+        let Some(history) = self.histories.get(&key) else {
+            return Ok(());
+        };
+        if history.unclean.iter().any(|unclean| *unclean > epoch) {
+            return Ok(());
+        }
+        for batch in read {
+            if history.committed.get(&batch.base) != Some(batch) {
+                let text = format!(
+                    "a consumer read {batch:?}, committed is {:?}",
+                    history.committed.get(&batch.base)
+                );
+                return Err(broken("R7", node, key, &text));
+            }
+        }
+        Ok(())
+    }
+
+    /// The process of a node is about to end: what its logs hold.
+    pub(super) fn leave(&mut self, machine: &Node, node: usize, is_whole: bool) {
+        let Some(process) = &machine.process else {
+            return;
+        };
+        for (key, replica) in process.all_replicas() {
+            let Some(log) = log_of(&replica.view()) else {
+                continue;
+            };
+            let state = process
+                .directory
+                .log(ottla::replica::Replicas::log_key(key));
+            let synced = state.map_or(0, |state| raw(state.recovery_point));
+            if let Ok(batches) = batches(&log, 0, u64::MAX) {
+                let left = Left {
+                    batches,
+                    start: raw(log.log_start()),
+                    synced,
+                    is_whole,
+                };
+                self.left.insert((node, key), left);
+            }
+        }
+    }
+
+    /// What a process left in its page cache is gone after all.
+    pub(super) fn lose_page_cache(&mut self, node: usize) {
+        for ((at, _), left) in &mut self.left {
+            left.is_whole &= *at != node;
+        }
+    }
+
+    /// The disk of a node was replaced.
+    pub(super) fn forget_disk(&mut self, node: usize) {
+        self.left.retain(|(at, _), _| *at != node);
+    }
+
+    /// What the metadata became, in one entry.
+    pub(super) fn check_entry(
+        &mut self,
+        before: &MetadataImage,
+        after: &MetadataImage,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let delta = MetadataDelta::between(before, after);
+        for ((topic, index), change) in &delta.partitions {
+            let key = ReplicaKey {
+                topic: *topic,
+                partition: *index,
+            };
+            if let Some(old) = &change.old {
+                self.check_change(key, old, &change.new, counts)?;
+            }
+        }
+        for topic in after.topics().iter() {
+            for (index, partition) in topic.partitions() {
+                check_members(after, index.get(), partition)?;
+            }
+        }
+        for (id, change) in &delta.brokers {
+            let (Some(old), Some(new)) = (&change.old, &change.new) else {
+                continue;
+            };
+            if !old.is_fenced && new.is_fenced {
+                counts.add("broker fenced");
+            }
+            if !old.in_controlled_shutdown && new.in_controlled_shutdown {
+                counts.add("controlled shutdown");
+            }
+            if old.epoch != new.epoch {
+                check_restart(before, after, *id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// M2 [5, 6], and what happened.
+    fn check_change(
+        &mut self,
+        key: ReplicaKey,
+        old: &PartitionImage,
+        new: &PartitionImage,
+        counts: &mut Counts,
+    ) -> Result<(), Violation> {
+        let bad = |what: &str| {
+            Violation::new(
+                "M2",
+                format!(
+                    "partition {}: {what}: {} -> {}",
+                    key.partition.get(),
+                    state(old),
+                    state(new)
+                ),
+            )
+        };
+        if new.partition_epoch <= old.partition_epoch {
+            return Err(bad("the partition epoch does not rise"));
+        }
+        if new.leader_epoch < old.leader_epoch {
+            return Err(bad("the leader epoch falls"));
+        }
+        if new.leader != old.leader && new.leader_epoch == old.leader_epoch {
+            return Err(bad("another leader in the same leader epoch"));
+        }
+        if new.isr.len() < old.isr.len() {
+            counts.add("ISR shrink");
+        }
+        if new.isr.len() > old.isr.len() {
+            counts.add("ISR expansion");
+        }
+        let is_unclean =
+            new.recovery_state == RecoveryState::Recovering && new.leader_epoch > old.leader_epoch;
+        if is_unclean {
+            counts.add("election, unclean");
+            let history = self.histories.entry(key).or_default();
+            history.unclean.insert(new.leader_epoch);
+        }
+        match new.leader.filter(|_| new.leader != old.leader) {
+            Some(leader) => {
+                counts.add("election");
+                if !is_unclean && !old.isr.contains(&leader) {
+                    counts.add("election from the ELR");
+                }
+                if old
+                    .leader
+                    .is_some_and(|before| old.isr.contains(&before) && new.isr.contains(&before))
+                {
+                    counts.add("election of the preferred");
+                }
+            }
+            None if old.leader.is_some() && new.leader.is_none() => {
+                counts.add("partition without a leader");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Everything is healed: all replicas are the same, and have everything.
+    pub(super) fn check_end(&mut self, scene: &Scene<'_>) -> Result<(), Violation> {
+        for topic in scene.truth.topics().iter() {
+            for (partition, image) in topic.partitions() {
+                let key = ReplicaKey {
+                    topic: topic.id(),
+                    partition,
+                };
+                let Some(leader) = image.leader else {
+                    let text = format!(
+                        "partition {} has no leader although all is healed: {}",
+                        partition.get(),
+                        state(image)
+                    );
+                    return Err(Violation::new("liveness", text));
+                };
+                if image.isr.len() < image.replicas.len() {
+                    let text = format!(
+                        "partition {} is not in sync although all is healed: {}",
+                        partition.get(),
+                        state(image)
+                    );
+                    return Err(Violation::new("liveness", text));
+                }
+                let history = self.histories.entry(key).or_default();
+                let mut first: Option<Vec<Batch>> = None;
+                let logs = scene.in_sync(key);
+                let start = logs.iter().map(|(_, log)| raw(log.log_start())).max();
+                for (node, log) in logs {
+                    history.check_prefix((node, key), "1", &log, history.end)?;
+                    history.check_acked((node, key), &log)?;
+                    let all = batches(&log, start.unwrap_or(0), u64::MAX)
+                        .map_err(|error| broken("S4", node, key, &error))?;
+                    check_order((node, key), &all)?;
+                    if first.as_ref().is_some_and(|first| *first != all) {
+                        let text = format!("its log is not the one of {leader}");
+                        return Err(broken("2", node, key, &text));
+                    }
+                    first = Some(all);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// R3.
+fn check_minimum(
+    scene: &Scene<'_>,
+    (node, key): (usize, ReplicaKey),
+    before: Mark,
+    now: Mark,
+) -> Result<(), Violation> {
+    let Some(partition) = scene.partition(key) else {
+        return Ok(());
+    };
+    let process = scene
+        .nodes
+        .get(node)
+        .and_then(|machine| machine.process.as_ref());
+    let knows_all = process.is_some_and(|process| process.applied() == scene.truth.version());
+    let minimum = scene.min_insync.min(partition.replicas.len());
+    if before.high_watermark < now.high_watermark
+        && knows_all
+        && partition.leader_epoch == now.epoch
+        && partition.isr.len() < minimum
+    {
+        let text = format!(
+            "its high watermark moved from {} to {} with {} in sync",
+            before.high_watermark,
+            now.high_watermark,
+            partition.isr.len()
+        );
+        return Err(broken("R3", node, key, &text));
+    }
+    Ok(())
+}
+
+/// A replica's standing in a few words.
+pub(super) fn standing(view: &View) -> String {
+    let (part, epoch, high_watermark, log) = match view {
+        View::Led(led) => (
+            "leads",
+            led.reign.leader_epoch,
+            led.reign.high_watermark,
+            &led.log,
+        ),
+        View::Followed(followed) => {
+            let (epoch, high_watermark) = (followed.leader_epoch, followed.high_watermark);
+            ("follows", epoch, high_watermark, &followed.log)
+        }
+        View::Closed => return "closed".to_owned(),
+        View::Refused(refusal) => return format!("refuses: {refusal}"),
+    };
+    format!(
+        "{part} in epoch {epoch}, log {}..{}, committed {high_watermark}, last epoch {}",
+        log.log_start(),
+        log.log_end(),
+        LeaderEpoch::to_wire(log.last_epoch()),
+    )
+}
+
+/// A partition's state in a few words.
+pub(super) fn state(partition: &PartitionImage) -> String {
+    let ids = |ids: &[BrokerId]| {
+        let ids = ids.iter().map(|id| id.get().to_string());
+        ids.collect::<Vec<_>>().join(",")
+    };
+    format!(
+        "leader {} epoch {}/{} replicas {} isr {} elr {} last {}{}",
+        BrokerId::to_wire(partition.leader),
+        partition.leader_epoch,
+        partition.partition_epoch.get(),
+        ids(&partition.replicas),
+        ids(&partition.isr),
+        ids(&partition.elr),
+        ids(&partition.last_known_elr),
+        match partition.recovery_state {
+            RecoveryState::Recovered => "",
+            RecoveryState::Recovering => " recovering",
+        },
+    )
+}
+
+/// S2, S3: offsets and epochs rise.
+fn check_order((node, key): (usize, ReplicaKey), all: &[Batch]) -> Result<(), Violation> {
+    let pairs = all.iter().zip(all.iter().skip(1));
+    for (one, next) in pairs {
+        if next.base != one.last + 1 {
+            return Err(broken(
+                "S2",
+                node,
+                key,
+                &format!("{next:?} follows {one:?}"),
+            ));
+        }
+        if next.epoch < one.epoch {
+            return Err(broken(
+                "S3",
+                node,
+                key,
+                &format!("{next:?} follows {one:?}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// S6: a prefix of what was appended that has all that was synced; all of it if only the process ended.
+fn check_recovered(
+    left: &Left,
+    appended: Option<&BTreeSet<Batch>>,
+    log: &LogView,
+    (mark, node, key): (Mark, usize, ReplicaKey),
+) -> Result<(), Violation> {
+    // Where a log starts is written down in time, not at once: it may have moved back.
+    let start = raw(log.log_start()).max(left.start);
+    let mut now = batches(log, start, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
+    now.retain(|batch| batch.base >= start);
+    let was: Vec<Batch> = left
+        .batches
+        .iter()
+        .copied()
+        .filter(|batch| batch.base >= start)
+        .collect();
+    let same = was.iter().zip(&now).take_while(|(a, b)| a == b).count();
+    let kept_to = same
+        .checked_sub(1)
+        .and_then(|last| now.get(last))
+        .map_or(start, |batch| batch.last + 1);
+    let is_safe = |batch: &&Batch| left.is_whole || batch.last < left.synced;
+    let must = was.iter().take_while(is_safe).last();
+    let must = must.map_or(start, |batch| batch.last + 1);
+    if kept_to < must {
+        let text = format!(
+            "of a log up to {:?}, {} synced, page cache kept: {}, it kept what lies below {kept_to}",
+            left.batches.last(),
+            left.synced,
+            left.is_whole
+        );
+        return Err(broken("S6", node, key, &text));
+    }
+    // What a truncation took away may be back after a crash; the fetch that asks by epochs takes it away again.
+    let strange = now.iter().skip(same).find(|batch| {
+        batch.epoch != mark.epoch.get()
+            && !appended.is_some_and(|appended| appended.contains(batch))
+    });
+    if let Some(batch) = strange {
+        let text = format!("{batch:?} was never in this log");
+        return Err(broken("S6", node, key, &text));
+    }
+    Ok(())
+}
+
+/// M3 [6]: who is in sync is a replica and lives; who leads is in sync.
+fn check_members(
+    image: &MetadataImage,
+    index: i32,
+    partition: &PartitionImage,
+) -> Result<(), Violation> {
+    let bad = |what: &str| {
+        Violation::new(
+            "M3",
+            format!("partition {index}: {what}: {}", state(partition)),
+        )
+    };
+    let is_replica = |id: &BrokerId| partition.replicas.contains(id);
+    if !partition.isr.iter().all(is_replica) || !partition.elr.iter().all(is_replica) {
+        return Err(bad("a member is no replica"));
+    }
+    if partition.isr.iter().any(|id| partition.elr.contains(id)) {
+        return Err(bad("ISR and ELR overlap"));
+    }
+    if partition
+        .leader
+        .is_some_and(|leader| !partition.isr.contains(&leader))
+    {
+        return Err(bad("the leader is not in sync"));
+    }
+    let is_fenced = |id: &BrokerId| {
+        image
+            .brokers()
+            .find(*id)
+            .is_none_or(|found| found.is_fenced)
+    };
+    if partition.isr.iter().any(is_fenced) {
+        return Err(bad("a fenced broker is in sync"));
+    }
+    Ok(())
+}
+
+/// [19]: another process of a broker never has the leadership of the one before.
+fn check_restart(
+    before: &MetadataImage,
+    after: &MetadataImage,
+    broker: BrokerId,
+) -> Result<(), Violation> {
+    for topic in before.topics().iter() {
+        for (index, old) in topic.partitions() {
+            let new = after
+                .topics()
+                .by_id(topic.id())
+                .and_then(|topic| topic.partition(index));
+            if let Some(new) = new.filter(|_| old.leader == Some(broker))
+                && new.leader == Some(broker)
+                && new.leader_epoch == old.leader_epoch
+            {
+                let text = format!(
+                    "broker {broker} came back and still leads partition {} in leader epoch {}",
+                    index.get(),
+                    old.leader_epoch
+                );
+                return Err(Violation::new("19", text));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl History {
+    /// A leader begins: it has all that was committed, unless it was elected uncleanly.
+    fn begin_reign(
+        &mut self,
+        (node, key): (usize, ReplicaKey),
+        mark: Mark,
+        log: &LogView,
+    ) -> Result<(), Violation> {
+        let unclean = self.unclean.range(..=mark.epoch).next_back().copied();
+        if unclean > self.settled {
+            self.settled = unclean;
+            let start = raw(log.log_start());
+            let own = batches(log, 0, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
+            let own: BTreeMap<u64, Batch> =
+                own.into_iter().map(|batch| (batch.base, batch)).collect();
+            let parts = |known: &BTreeMap<u64, Batch>| {
+                let mut lost = known
+                    .values()
+                    .filter(|batch| batch.base >= start && own.get(&batch.base) != Some(*batch));
+                lost.next().map(|batch| batch.base)
+            };
+            if let Some(cut) = parts(&self.committed)
+                .into_iter()
+                .chain(parts(&self.acked))
+                .min()
+            {
+                self.committed.split_off(&cut);
+                self.acked.split_off(&cut);
+                self.end = self.end.min(cut);
+            }
+            self.end = self.end.min(mark.log_end.max(start));
+            return Ok(());
+        }
+        if mark.log_end < self.end {
+            let text = format!(
+                "a clean leader of epoch {} begins with a log up to {}, committed is {}",
+                mark.epoch, mark.log_end, self.end
+            );
+            return Err(broken("1", node, key, &text));
+        }
+        self.check_prefix((node, key), "1", log, self.end)?;
+        self.check_acked((node, key), log)
+    }
+
+    fn check_prefix(
+        &self,
+        (node, key): (usize, ReplicaKey),
+        rule: &'static str,
+        log: &LogView,
+        end: u64,
+    ) -> Result<(), Violation> {
+        let start = raw(log.log_start());
+        let own = batches(log, 0, end).map_err(|error| broken("S4", node, key, &error))?;
+        let mut committed = self.committed.range(..end).map(|(_, batch)| batch);
+        let mut own = own.iter();
+        let known = committed.by_ref().filter(|batch| batch.base >= start);
+        for batch in known {
+            let found = own.by_ref().find(|own| own.base >= batch.base);
+            if found != Some(batch) {
+                let text = format!("committed is {batch:?}, and it has {found:?}");
+                return Err(broken(rule, node, key, &text));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_acked(
+        &self,
+        (node, key): (usize, ReplicaKey),
+        log: &LogView,
+    ) -> Result<(), Violation> {
+        let start = raw(log.log_start());
+        let own = batches(log, 0, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
+        let own: BTreeMap<u64, Batch> = own.into_iter().map(|batch| (batch.base, batch)).collect();
+        for batch in self.acked.values().filter(|batch| batch.base >= start) {
+            if own.get(&batch.base) != Some(batch) {
+                let text = format!(
+                    "{batch:?} was acknowledged, and it has {:?}",
+                    own.get(&batch.base)
+                );
+                return Err(broken("1", node, key, &text));
+            }
+        }
+        Ok(())
+    }
+}
