@@ -9,14 +9,21 @@
 //!   at the end everything is healed and has to come together.
 //! - A plan that fails is cut down to the shortest list of events that was found to fail.
 
-mod broker;
+mod act;
 mod call;
 mod check;
 mod client;
 mod controller;
 mod count;
+mod decide;
 mod fetch;
+mod following;
+mod handle;
+mod isr;
+mod life;
 mod log_content;
+mod machine;
+mod metadata;
 mod network;
 mod node;
 mod plan;

@@ -3,7 +3,8 @@
 //!
 //! - Per partition there is one committed history: what any leader's high watermark has passed. Nobody may ever show another
 //!   one [2, 3, 4, 8], every clean leader begins with all of it [1], and whoever is in sync has it (R4).
-//! - Only an election that the metadata call unclean may cut it, and what was acknowledged is excused from there on.
+//! - Only an election that the metadata call unclean may cut it, and only if the leader has lost what it had, or somebody has
+//!   allowed anybody to lead: what was acknowledged is excused from there on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -430,6 +431,7 @@ impl Oracle {
         &mut self,
         before: &MetadataImage,
         after: &MetadataImage,
+        may_lack: impl Fn(BrokerId) -> bool,
         counts: &mut Counts,
     ) -> Result<(), Violation> {
         let delta = MetadataDelta::between(before, after);
@@ -439,7 +441,7 @@ impl Oracle {
                 partition: *index,
             };
             if let Some(old) = &change.old {
-                self.check_change(key, old, &change.new, counts)?;
+                self.check_change(key, (old, &change.new), &may_lack, counts)?;
             }
         }
         for topic in after.topics().iter() {
@@ -468,8 +470,8 @@ impl Oracle {
     fn check_change(
         &mut self,
         key: ReplicaKey,
-        old: &PartitionImage,
-        new: &PartitionImage,
+        (old, new): (&PartitionImage, &PartitionImage),
+        may_lack: impl Fn(BrokerId) -> bool,
         counts: &mut Counts,
     ) -> Result<(), Violation> {
         let bad = |what: &str| {
@@ -502,8 +504,11 @@ impl Oracle {
             new.recovery_state == RecoveryState::Recovering && new.leader_epoch > old.leader_epoch;
         if is_unclean {
             counts.add("election, unclean");
-            let history = self.histories.entry(key).or_default();
-            history.unclean.insert(new.leader_epoch);
+            // The last leader that is known leads again where nobody is sure to have everything; whose data were not lost has.
+            if new.leader.is_none_or(may_lack) {
+                let history = self.histories.entry(key).or_default();
+                history.unclean.insert(new.leader_epoch);
+            }
         }
         match new.leader.filter(|_| new.leader != old.leader) {
             Some(leader) => {

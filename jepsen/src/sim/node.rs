@@ -164,6 +164,7 @@ impl Node {
             fetch_orders,
             work: line,
             clock: clock.clone(),
+            counters: Arc::default(),
         };
         let replicas = Replicas::new(
             self.id,

@@ -15,7 +15,7 @@ use super::check::{Oracle, Scene, Violation};
 use super::client::Ears;
 use super::count::Counts;
 use super::network::{Links, Message};
-use super::node::{Node, Process, SimClock};
+use super::node::{Node, Process, SimClock, position};
 use super::plan::{Plan, Shape};
 use super::quorum::{Proposal, Quorum};
 use super::trace::Trace;
@@ -105,6 +105,8 @@ pub(super) struct World<'p> {
     /// Nodes whose disk was replaced and that are not back.
     pub(super) wiped: BTreeSet<usize>,
     pub(super) is_topic_asked_for: bool,
+    /// Somebody lets anybody lead, to end what does not end by itself.
+    is_operator_here: bool,
     /// Nothing is lost or delayed any more.
     pub(super) is_healed: bool,
     touched: BTreeSet<usize>,
@@ -164,6 +166,7 @@ impl<'p> World<'p> {
             armed: BTreeSet::new(),
             wiped: BTreeSet::new(),
             is_topic_asked_for: false,
+            is_operator_here: false,
             is_healed: false,
             touched: BTreeSet::new(),
             story: None,
@@ -214,7 +217,6 @@ impl<'p> World<'p> {
         self.heal()?;
         let deadline = self.now + PATIENCE;
         let mut whole_since = None;
-        let mut is_operator_here = false;
         while self.now < deadline {
             self.step()?;
             for node in 0..self.nodes.len() {
@@ -227,9 +229,9 @@ impl<'p> World<'p> {
                     self.boot(node)?;
                 }
             }
-            if self.now > deadline - PATIENCE / 2 && !is_operator_here {
+            if self.now > deadline - PATIENCE / 2 && !self.is_operator_here {
                 // Whom nobody can know to have everything only an operator lets lead.
-                is_operator_here = true;
+                self.is_operator_here = true;
                 self.elect_uncleanly();
             }
             if !self.is_whole() {
@@ -464,7 +466,16 @@ impl<'p> World<'p> {
             let text = format!("a decision does not apply: {applied:?}");
             return Err(Violation::new("M1", text));
         }
-        self.oracle.check_entry(&before, &after, &mut self.counts)?;
+        let is_anybody_allowed = self.plan.shape.is_unclean_allowed || self.is_operator_here;
+        let (degraded, wiped) = (&self.degraded, &self.wiped);
+        let is_flushed = self.plan.shape.flush_on_ack;
+        let may_lack = |id: BrokerId| {
+            let node = position(id);
+            let has_lost = wiped.contains(&node) || (degraded.contains(&node) && !is_flushed);
+            is_anybody_allowed || has_lost
+        };
+        self.oracle
+            .check_entry(&before, &after, may_lack, &mut self.counts)?;
         self.forget_degraded();
         for node in 0..self.nodes.len() {
             let slowness = self.nodes.get(node).map_or(0, |node| node.slowness);
