@@ -7,6 +7,7 @@ pub mod admin;
 mod admin_error;
 pub mod alter_partition;
 pub mod apply;
+pub mod assign_replicas;
 pub mod authorize;
 pub mod context;
 pub mod controller_channel;

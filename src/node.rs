@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::broker::lifecycle::{Lifecycle, Registration, State};
-use crate::broker::{Broker, alter_partition};
+use crate::broker::{Broker, alter_partition, assign_replicas};
 use crate::clock;
 use crate::config::layers::MIN_INSYNC_REPLICAS;
 use crate::config::{Endpoint, Listener as ListenerConfig, NodeConfig};
@@ -240,6 +240,8 @@ impl Node {
         quorum.serve(Desk::new(side.service, broker.clone()));
         let carrying = alter_partition::run(broker.clone(), side.channel.clone(), proposed);
         quorum.runtime().spawn(carrying);
+        let placing = assign_replicas::run(broker.clone(), side.channel.clone());
+        quorum.runtime().spawn(placing);
         let lifecycle = Lifecycle::start(
             quorum.runtime(),
             broker.clone(),

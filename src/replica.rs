@@ -10,6 +10,7 @@ mod directories;
 mod driver;
 pub mod following;
 pub mod isr_change;
+pub mod placement;
 pub mod replicas;
 pub mod request;
 mod settings;
@@ -17,7 +18,7 @@ pub mod view;
 pub mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -88,9 +89,9 @@ pub struct Replica {
     is_open_asked: AtomicBool,
     /// The moment, in monotonic milliseconds, before which nobody asks.
     no_open_before: AtomicU64,
-    /// The directory that the metadata names for a log that does not exist yet.
-    assigned_directory: Option<DirectoryId>,
-    /// Where the log is, once that was asked.
+    /// The directory that the metadata name.
+    assigned_directory: Mutex<DirectoryId>,
+    /// Where the log is, or will be made.
     directory: OnceLock<DirectoryId>,
 }
 
@@ -99,7 +100,7 @@ impl Replica {
     pub(crate) fn new(
         (key, topic, me): (ReplicaKey, Arc<str>, BrokerId),
         config: Arc<PartitionConfig>,
-        (directories, assigned_directory): (Arc<Directories>, Option<DirectoryId>),
+        (directories, assigned_directory): (Arc<Directories>, DirectoryId),
         initial: Arc<View>,
         outbound: &Outbound,
     ) -> Arc<Self> {
@@ -125,7 +126,7 @@ impl Replica {
                 is_handed_over: AtomicBool::new(false),
                 is_open_asked: AtomicBool::new(false),
                 no_open_before: AtomicU64::new(0),
-                assigned_directory,
+                assigned_directory: Mutex::new(assigned_directory),
                 directory: OnceLock::new(),
             }
         })
@@ -198,16 +199,22 @@ impl Replica {
         self.lock.complete(Event::Resume);
     }
 
-    /// Where the metadata wants a log that does not exist yet.
-    pub fn assigned_directory(&self) -> Option<DirectoryId> {
-        self.assigned_directory
+    /// Where the metadata say that the log is, or shall be made.
+    pub fn assigned_directory(&self) -> DirectoryId {
+        let assigned = self.assigned_directory.lock();
+        *assigned.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn assign_directory(&self, directory: DirectoryId) {
+        let assigned = self.assigned_directory.lock();
+        *assigned.unwrap_or_else(PoisonError::into_inner) = directory;
     }
 
     pub(crate) fn set_directory(&self, directory: DirectoryId) {
         self.directory.get_or_init(|| directory);
     }
 
-    /// The directory of its log; `None` as long as nobody needed the log.
+    /// Where its log is, or will be made; `None` as long as that is open.
     pub fn directory(&self) -> Option<DirectoryId> {
         self.directory.get().copied()
     }

@@ -92,6 +92,7 @@ foreign_recode! {
         BrokerRegistration BrokerRegistrationRequest BrokerRegistrationResponse,
         BrokerHeartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse,
         AllocateProducerIds AllocateProducerIdsRequest AllocateProducerIdsResponse,
+        AssignReplicasToDirs AssignReplicasToDirsRequest AssignReplicasToDirsResponse,
     }
 }
 

@@ -11,7 +11,8 @@
 //! - `kill -9` keeps the page cache, so plain writes are enough to make the durable directory survive it.
 //!
 //! The durable directory holds `inodes/<id>` (the synced bytes of a file) and `names.log`: one JSON line for every
-//! directory sync, with the directory's id and its entries.
+//! directory sync, with the directory's id and its entries. A file `FAULTS` beside them makes syncs fail or hang: see
+//! `faults`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,11 +22,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+mod faults;
 mod raft_port;
 mod ranges;
 mod storage_port;
 mod tree;
 
+use faults::Faults;
 use ranges::Ranges;
 use tree::{InodeId, Tree};
 
@@ -34,6 +37,7 @@ use tree::{InodeId, Tree};
 pub struct LossyDisk {
     live: PathBuf,
     inodes: PathBuf,
+    faults: Arc<Faults>,
     state: Mutex<State>,
 }
 
@@ -50,8 +54,17 @@ struct State {
 pub struct LossyFile {
     live: fs::File,
     /// Where the synced bytes are; `None` for a lock, which has none.
-    durable: Option<PathBuf>,
+    durable: Option<Durable>,
     dirty: Arc<Mutex<Ranges>>,
+}
+
+/// The durable side of an open file.
+#[derive(Debug)]
+struct Durable {
+    bytes: PathBuf,
+    /// Where the file was when it was opened.
+    path: PathBuf,
+    faults: Arc<Faults>,
 }
 
 /// How a file is opened; the words of both file-system ports.
@@ -98,6 +111,7 @@ impl LossyDisk {
         Ok(Self {
             live: live.to_owned(),
             inodes,
+            faults: Arc::new(Faults::new(live, durable)),
             state,
         })
     }
@@ -138,12 +152,17 @@ impl LossyDisk {
         let dirty = Arc::clone(state.files.entry(id).or_default());
         Ok(LossyFile {
             live,
-            durable: Some(self.inodes.join(id.to_string())),
+            durable: Some(Durable {
+                bytes: self.inodes.join(id.to_string()),
+                path: path.to_owned(),
+                faults: Arc::clone(&self.faults),
+            }),
             dirty,
         })
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.faults.before_sync(dir)?;
         let names = self.names_to(dir)?;
         let mut state = self.state();
         fs::create_dir_all(dir)?;
@@ -174,6 +193,7 @@ impl LossyDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.faults.before_sync(dir)?;
         let names = self.names_to(dir)?;
         self.state().sync_directory(&names)
     }
@@ -246,12 +266,13 @@ impl LossyFile {
         let Some(durable) = &self.durable else {
             return Ok(());
         };
+        durable.faults.before_sync(&durable.path)?;
         let mut dirty = self.dirty();
         let target = fs::OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
-            .open(durable)?;
+            .open(&durable.bytes)?;
         // A cut below a range that is then written again must not bring old bytes back, so cuts come first.
         if let Some(cut) = dirty.lowest_cut() {
             let len = target.metadata()?.len();

@@ -2,7 +2,7 @@
 //! compile until it has a code.
 
 use crate::controller::command::{
-    AllocateError, AlterConfigsError, AlterPartitionError, ChangeBrokerError,
+    AllocateError, AlterConfigsError, AlterPartitionError, AssignReplicaError, ChangeBrokerError,
     CreatePartitionsError, CreateTopicError, DeleteTopicError, ElectionError, RegisterError,
 };
 use crate::wire::error_code::ErrorCode;
@@ -135,6 +135,20 @@ impl From<&AlterPartitionError> for ErrorCode {
             AlterPartitionError::IneligibleReplica { .. } => Self::IneligibleReplica,
             AlterPartitionError::NotAttempted => Self::OperationNotAttempted,
             AlterPartitionError::NewLeaderElected => Self::NewLeaderElected,
+        }
+    }
+}
+
+impl From<&AssignReplicaError> for ErrorCode {
+    fn from(error: &AssignReplicaError) -> Self {
+        match error {
+            AssignReplicaError::UnknownTopic => Self::UnknownTopicId,
+            AssignReplicaError::UnknownPartition => Self::UnknownTopicOrPartition,
+            AssignReplicaError::NotReplica => Self::NotLeaderOrFollower,
+            AssignReplicaError::NotADirectory | AssignReplicaError::Duplicate => {
+                Self::InvalidRequest
+            }
+            AssignReplicaError::NotAttempted => Self::OperationNotAttempted,
         }
     }
 }

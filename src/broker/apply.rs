@@ -9,12 +9,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ottla_storage::DirectoryId;
+use ottla_storage::journal::LogKey;
+use ottla_storage::log_dir::LogDir;
+
 use super::{Broker, housekeeping};
 use crate::config::{Layers, StaticConfig, TopicConfig};
 use crate::metadata::publisher::{Published, Subscription};
 use crate::metadata::{
     BrokerId, BrokerImage, ConfigResource, ImageVersion, MetadataDelta, MetadataImage,
-    PartitionImage, TopicId,
+    PartitionImage, PartitionIndex, TopicId,
 };
 use crate::replica::{PartitionChange, ReplicaKey, Replicas};
 
@@ -76,6 +80,7 @@ pub fn apply(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
     configure(here, delta, image);
     create_and_lead(here, delta, image);
     tell_of_brokers(here, delta, image.version());
+    tell_of_directories(here, delta, image);
 }
 
 fn is_here(here: Here<'_>, partition: &PartitionImage) -> bool {
@@ -155,6 +160,52 @@ fn tell_of_brokers(here: Here<'_>, delta: &MetadataDelta, now: ImageVersion) {
     }
 }
 
+/// Nor is a replica whose directory went.
+fn tell_of_directories(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
+    let tell = |topic: TopicId, index: PartitionIndex, partition: &PartitionImage| {
+        if partition.leader != Some(here.id) {
+            return;
+        }
+        for replica in partition.replicas.iter().filter(|id| **id != here.id) {
+            if !is_online(image, partition, *replica) {
+                let partition = index;
+                let key = ReplicaKey { topic, partition };
+                here.replicas.replica_gone(key, *replica, image.version());
+            }
+        }
+    };
+    for ((topic, index), change) in &delta.partitions {
+        tell(*topic, *index, &change.new);
+    }
+    let has_lost_a_directory = delta.brokers.values().any(|change| {
+        let (Some(old), Some(new)) = (&change.old, &change.new) else {
+            return false;
+        };
+        old.directories
+            .iter()
+            .any(|dir| !new.directories.contains(dir))
+    });
+    if has_lost_a_directory {
+        for topic in image.topics().iter() {
+            for (index, partition) in topic.partitions() {
+                tell(topic.id(), index, partition);
+            }
+        }
+    }
+}
+
+/// Whether the directory of a registered broker's replica is online.
+pub(crate) fn is_online(
+    image: &MetadataImage,
+    partition: &PartitionImage,
+    replica: BrokerId,
+) -> bool {
+    let found = image.brokers().find(replica);
+    found
+        .zip(partition.directory_of(replica))
+        .is_some_and(|(found, directory)| found.is_online(directory))
+}
+
 fn configure(here: Here<'_>, delta: &MetadataDelta, image: &MetadataImage) {
     let is_for_all = delta.configs.iter().any(|resource| match resource {
         ConfigResource::Cluster => true,
@@ -190,7 +241,8 @@ fn configure_topic(here: Here<'_>, image: &MetadataImage, id: TopicId) {
     }
 }
 
-/// Sets aside the logs that no metadata knows of: call it once, when the image has caught up.
+/// Sets aside the logs that no metadata know of, and old copies of replicas that went on in another directory: call it
+/// once, when the image has caught up.
 ///
 /// They are renamed, never removed: the metadata may be the part that is wrong.
 pub fn set_strays_aside(here: Here<'_>, image: &MetadataImage) {
@@ -198,13 +250,19 @@ pub fn set_strays_aside(here: Here<'_>, image: &MetadataImage) {
         for (key, state) in dir.logs() {
             let topic = TopicId::new(key.log.uuid());
             let partition = i32::try_from(key.partition).ok();
-            let partition = partition.and_then(crate::metadata::PartitionIndex::from_wire);
+            let partition = partition.and_then(PartitionIndex::from_wire);
             let known = image.topics().by_id(topic).zip(partition);
             let known = known.and_then(|(topic, partition)| topic.partition(partition));
-            if known.is_some_and(|partition| is_here(here, partition)) {
+            let named = known.and_then(|partition| partition.directory_of(here.id));
+            if named.is_some_and(|named| !goes_on_elsewhere(here, key, dir.id(), named)) {
                 continue;
             }
-            tracing::warn!(topic = %state.topic, partition = key.partition, "setting a stray log aside");
+            tracing::warn!(
+                topic = %state.topic,
+                partition = key.partition,
+                dir = %dir.path().display(),
+                "setting a stray log aside"
+            );
             let report = move |result: Result<(), ottla_storage::log_dir::RemoveError>| {
                 if let Err(error) = result {
                     tracing::warn!(log = %key, %error, "could not set a stray log aside");
@@ -213,4 +271,11 @@ pub fn set_strays_aside(here: Here<'_>, image: &MetadataImage) {
             dir.set_aside(key, None, Box::new(report));
         }
     }
+}
+
+/// Whether a log's replica is known to lie in another directory, and does: its disk was away for a while.
+fn goes_on_elsewhere(here: Here<'_>, key: LogKey, found: DirectoryId, named: DirectoryId) -> bool {
+    let mut dirs = here.replicas.directories().iter();
+    let is_there = |dir: &Arc<LogDir>| dir.id() == named && dir.log(key).is_some();
+    named != found && dirs.any(is_there)
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::admin::NoAnswer;
 use crate::controller::command::{
-    AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, Heartbeat,
-    RegisterBroker,
+    AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AssignReplicas,
+    AssignedReplica, Heartbeat, RegisterBroker,
 };
 use crate::controller::{ControllerError, ControllerHandle, QuorumView};
 use crate::metadata::image::FeatureRange;
@@ -27,6 +27,9 @@ use crate::wire::messages::allocate_producer_ids::{
 };
 use crate::wire::messages::alter_partition::{
     AlterPartitionRequest, AlterPartitionResponse, PartitionData, TopicData,
+};
+use crate::wire::messages::assign_replicas_to_dirs::{
+    self, AssignReplicasToDirsRequest, AssignReplicasToDirsResponse,
 };
 use crate::wire::messages::broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 use crate::wire::messages::broker_registration::{
@@ -203,6 +206,11 @@ impl ControllerService {
                 let response = self.alter_partition(&request).await?;
                 Ok((None, message(|writer| response.encode(writer, version))))
             }
+            ControllerApi::AssignReplicasToDirs => {
+                let request = AssignReplicasToDirsRequest::decode(&mut reader, version)?;
+                let response = self.assign_replicas(&request).await?;
+                Ok((None, message(|writer| response.encode(writer, version))))
+            }
             ControllerApi::AllocateProducerIds => {
                 let request = AllocateProducerIdsRequest::decode(&mut reader, version)?;
                 let response = self.allocate_producer_ids(&request).await?;
@@ -313,6 +321,42 @@ impl ControllerService {
                     ..AlterPartitionResponse::default()
                 })
             }
+            Ok(Err(_)) => refused(ErrorCode::StaleBrokerEpoch),
+            Err(code) => refused(code),
+        }
+    }
+
+    async fn assign_replicas(
+        &self,
+        request: &AssignReplicasToDirsRequest,
+    ) -> Result<AssignReplicasToDirsResponse, Refused> {
+        let refused = |error_code| {
+            Ok(AssignReplicasToDirsResponse {
+                error_code,
+                ..AssignReplicasToDirsResponse::default()
+            })
+        };
+        let Some((broker, epoch)) = known(request.broker_id, request.broker_epoch) else {
+            return refused(ErrorCode::StaleBrokerEpoch);
+        };
+        let directories = request.directories.iter().map(|directory| {
+            let topics = directory.topics.iter().map(|topic| {
+                let partitions = topic.partitions.iter();
+                let partitions = partitions.map(|one| one.partition_index).collect();
+                (TopicId::new(topic.topic_id), partitions)
+            });
+            (DirectoryId::new(directory.id), topics.collect())
+        });
+        let command = AssignReplicas {
+            broker,
+            epoch,
+            directories: directories.collect(),
+        };
+        match unless_not_controller(self.0.controller.assign_replicas(command).await)? {
+            Ok(Ok(assigned)) => Ok(AssignReplicasToDirsResponse {
+                directories: assigned.into_iter().map(directory_data).collect(),
+                ..AssignReplicasToDirsResponse::default()
+            }),
             Ok(Err(_)) => refused(ErrorCode::StaleBrokerEpoch),
             Err(code) => refused(code),
         }
@@ -442,6 +486,31 @@ pub fn partition_data(
             error_code: (&error).into(),
             ..PartitionData::default()
         },
+    }
+}
+
+fn directory_data(
+    (id, topics): (DirectoryId, Vec<(TopicId, Vec<AssignedReplica>)>),
+) -> assign_replicas_to_dirs::DirectoryData {
+    let partition = |(partition_index, result): AssignedReplica| {
+        let error_code = match result {
+            Ok(()) => ErrorCode::None,
+            Err(error) => (&error).into(),
+        };
+        assign_replicas_to_dirs::PartitionData {
+            partition_index,
+            error_code,
+        }
+    };
+    let topics = topics.into_iter();
+    assign_replicas_to_dirs::DirectoryData {
+        id: id.uuid(),
+        topics: topics
+            .map(|(topic, partitions)| assign_replicas_to_dirs::TopicData {
+                topic_id: topic.uuid(),
+                partitions: partitions.into_iter().map(partition).collect(),
+            })
+            .collect(),
     }
 }
 

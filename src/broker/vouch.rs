@@ -1,15 +1,19 @@
-//! What a heartbeat vouches for: every core answers, and no data directory hangs (decision 8). A process that only its
+//! What a heartbeat vouches for: every core answers, and some data directory does (decision 8). A process that only its
 //! heartbeats keep in the cluster would hold leaderships that it can't serve.
 //!
+//! - A directory that hangs while others answer costs its own replicas only: the controller is told that they are lost, and
+//!   where they are once its calls come back.
 //! - A core is asked from time to time, and answers as soon as it comes to it; how long it takes is its age. Nothing
 //!   but the question wakes an idle core.
 //! - Whoever looks must have been awake: after a pause of the whole process everybody is asked anew before anybody is
 //!   held for stalled.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ottla_storage::log_dir::LogDir;
 use ottla_storage::time::MonoMillis;
 use tokio::sync::Notify;
 
@@ -110,21 +114,21 @@ impl Watchman {
             return self.is_sound;
         }
         let core = self.slowest_core(now, broker);
-        let directory = self.slowest_directory(broker);
-        let is_sound = core.is_none() && directory.is_none();
+        let is_serving = self.look_at_directories(broker);
+        let is_sound = core.is_none() && is_serving;
         if is_sound != self.is_sound {
             self.is_sound = is_sound;
-            match (core, directory) {
-                (Some(age), _) => tracing::warn!(
+            if let Some(age) = core {
+                tracing::warn!(
                     ?age,
                     "a core does not answer: this broker asks to be fenced until it does"
-                ),
-                (None, Some((path, age))) => tracing::warn!(
-                    path,
-                    ?age,
-                    "a call on a data directory does not come back: this broker asks to be fenced until it does"
-                ),
-                (None, None) => tracing::info!("cores and data directories answer again"),
+                );
+            } else if is_sound {
+                tracing::info!("this broker can be vouched for again");
+            } else {
+                tracing::warn!(
+                    "no data directory answers: this broker asks to be fenced until one does"
+                );
             }
         }
         is_sound
@@ -136,19 +140,46 @@ impl Watchman {
         ages.max().filter(|age| *age >= self.stall)
     }
 
-    fn slowest_directory(&self, broker: &Broker) -> Option<(String, Duration)> {
-        let online = broker.replicas.directories().iter();
-        let online = online.filter(|dir| dir.failure().is_none());
-        let ages = online.filter_map(|dir| {
+    /// Whether any directory answers. Those that do not are given up for now, or for good.
+    fn look_at_directories(&self, broker: &Broker) -> bool {
+        let mut hanging = BTreeMap::new();
+        let mut is_any_answering = false;
+        for dir in broker.replicas.directories() {
+            if dir.failure().is_some() {
+                continue;
+            }
             let age = dir.oldest_call_age();
             if age >= self.failure {
                 dir.give_up(age);
-                return None;
+            } else if age >= self.stall {
+                hanging.insert(dir.id(), age);
+            } else {
+                is_any_answering = true;
             }
-            Some((dir.path().display().to_string(), age))
-        });
-        ages.max_by_key(|(_, age)| *age)
-            .filter(|(_, age)| *age >= self.stall)
+        }
+        let changed = broker
+            .replicas
+            .set_hanging(hanging.keys().copied().collect());
+        for dir in broker.replicas.directories() {
+            if changed.contains(&dir.id()) && dir.failure().is_none() {
+                tell_of(dir, hanging.get(&dir.id()));
+            }
+        }
+        is_any_answering
+    }
+}
+
+/// A directory hangs, or does not any more.
+fn tell_of(dir: &LogDir, age: Option<&Duration>) {
+    let path = dir.path().display();
+    if let Some(age) = age {
+        tracing::warn!(
+            %path,
+            ?age,
+            "a call on a data directory does not come back: its replicas are given up until it does"
+        );
+    } else {
+        tracing::info!(%path, "the data directory answers again: its replicas come back");
     }
 }
 

@@ -279,7 +279,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         valid: Valid::AtLeast(1),
         update: Update::ReadOnly,
         effect: Effect::Used,
-        doc: "A directory whose oldest call is unfinished for this long, or a core that does not answer, has the broker ask to be fenced until it is over.",
+        doc: "A directory whose oldest call is unfinished for this long gives its leaderships up until it is over; a core that does not answer, or no directory that does, has the broker ask to be fenced.",
     },
     ConfigKey {
         name: "log.dirs",

@@ -3,6 +3,7 @@
 //! Commands are intentions: they never enter the quorum's log. Errors carry the facts a reader needs;
 //! which error code of Kafka each one is stands in `broker/admin_error.rs`.
 
+mod directories;
 mod elections;
 mod replication;
 
@@ -16,6 +17,9 @@ use crate::metadata::image::FeatureRange;
 use crate::metadata::record::EndpointRecord;
 use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, Overrides, TopicId};
 
+pub use directories::{
+    AssignReplicaError, AssignReplicas, AssignedReplica, AssignedReplicas, ByDirectory,
+};
 pub use elections::{ElectLeaders, ElectionError, ElectionKind, TopicElections};
 pub use replication::{
     AlterPartition, AlterPartitionError, AlterPartitionOne, AlteredPartition, AlteredPartitions,
@@ -39,6 +43,8 @@ pub enum Command {
     ChangeBroker(ChangeBroker),
     /// Change who is in sync with a leader.
     AlterPartition(AlterPartition),
+    /// Note in which directories a broker's replicas lie.
+    AssignReplicas(AssignReplicas),
     /// Hear that a broker lives.
     Heartbeat(Heartbeat),
     /// Elect leaders.
@@ -61,6 +67,7 @@ impl Command {
             Self::RegisterBroker(_)
             | Self::ChangeBroker(_)
             | Self::AlterPartition(_)
+            | Self::AssignReplicas(_)
             | Self::Heartbeat(_)
             | Self::AllocateProducerIds { .. } => true,
             Self::CreateTopics(_)
@@ -90,6 +97,8 @@ pub enum Outcome {
     ChangeBroker(Result<(), ChangeBrokerError>),
     /// Of [`Command::AlterPartition`].
     AlterPartition(Result<AlteredPartitions, ChangeBrokerError>),
+    /// Of [`Command::AssignReplicas`].
+    AssignReplicas(Result<AssignedReplicas, ChangeBrokerError>),
     /// Of [`Command::Heartbeat`].
     Heartbeat(Result<HeartbeatAnswer, ChangeBrokerError>),
     /// Of [`Command::ElectLeaders`].

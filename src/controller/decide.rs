@@ -6,6 +6,7 @@
 
 mod brokers;
 mod configs;
+mod directories;
 mod draw;
 mod elections;
 mod heartbeat;
@@ -148,6 +149,9 @@ pub fn decide(
         }
         Command::AlterPartition(command) => {
             isr::alter(settings, image, command).map(Outcome::AlterPartition)
+        }
+        Command::AssignReplicas(command) => {
+            directories::assign(settings, image, command).map(Outcome::AssignReplicas)
         }
         Command::Heartbeat(command) => {
             heartbeat::hear(settings, image, command, sessions).map(Outcome::Heartbeat)

@@ -4,9 +4,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::controller::command::{
     AllocateError, AlterConfigs, AlterConfigsError, AlterPartition, AlteredPartitions,
-    ChangeBroker, ChangeBrokerError, CreatePartitions, CreatePartitionsError, CreateTopicError,
-    CreateTopics, CreatedTopic, DeleteTopicError, DeleteTopics, DeletedTopic, ElectLeaders,
-    Heartbeat, HeartbeatAnswer, ProducerIdBlock, RegisterBroker, RegisterError, TopicElections,
+    AssignReplicas, AssignedReplicas, ChangeBroker, ChangeBrokerError, CreatePartitions,
+    CreatePartitionsError, CreateTopicError, CreateTopics, CreatedTopic, DeleteTopicError,
+    DeleteTopics, DeletedTopic, ElectLeaders, Heartbeat, HeartbeatAnswer, ProducerIdBlock,
+    RegisterBroker, RegisterError, TopicElections,
 };
 use crate::controller::{Command, Outcome};
 use crate::metadata::{BrokerEpoch, BrokerId};
@@ -183,6 +184,10 @@ typed! {
     /// Changes who is in sync with a leader.
     alter_partition, AlterPartition(AlterPartition)
         -> Result<AlteredPartitions, ChangeBrokerError>
+}
+typed! {
+    /// Notes in which directories a broker's replicas lie.
+    assign_replicas, AssignReplicas(AssignReplicas) -> Result<AssignedReplicas, ChangeBrokerError>
 }
 typed! {
     /// Tells that a broker lives, and what it wants.

@@ -168,6 +168,9 @@ pub struct Incarnation(pub Uuid);
 /// The directory of a replica that no broker has placed yet.
 pub const DIRECTORY_UNASSIGNED: DirectoryId = DirectoryId::new(Uuid::from_u128(1));
 
+/// The directory of a replica that its broker can't use, wherever it lies; or that lies nobody knows where.
+pub const DIRECTORY_LOST: DirectoryId = DirectoryId::new(Uuid::from_u128(2));
+
 /// Whether an id is in the low range that means things of its own and names no directory.
 pub fn is_reserved_directory(id: DirectoryId) -> bool {
     id.uuid().as_u128() <= TopicId::RESERVED_MAX

@@ -13,7 +13,8 @@ use ottla_storage::{Clock, LogEvent, Offset};
 
 use super::combining::Writer;
 use super::core::effect::{
-    self, Effect, Effects, FollowerFetch, Following, Leadership, LogBounds, Outcome, Ticket,
+    self, Effect, Effects, FollowerFetch, Following, Leadership, LogBounds, Outcome, Refusal,
+    Ticket,
 };
 use super::core::partition::{Partition, Standing};
 use super::directories::Directories;
@@ -239,6 +240,14 @@ impl Driver {
     }
 
     fn ask(&mut self, now: MonoMillis, request: Request) {
+        // This broker leads all the same: a client that was told otherwise would look for a leader and find it here.
+        if matches!(
+            (&self.log, &self.part),
+            (Log::Unavailable, Some(Part::Lead(_)))
+        ) {
+            let offline = Refusal::Offline;
+            return request.into_asker().tell(Err(offline.into()));
+        }
         match request {
             Request::Produce(Produce {
                 batch,

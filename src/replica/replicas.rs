@@ -2,7 +2,7 @@
 //!
 //! A topic is its id here: a topic that was deleted and made again under its name is another one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ottla_storage::journal::LogKey;
 use ottla_storage::log::LogConfig;
-use ottla_storage::log_dir::LogDir;
+use ottla_storage::log_dir::{LogDir, LogStatus};
 use ottla_storage::{Clock, DirectoryEvent, DirectoryId, LogEvent, LogEvents};
 use tokio::sync::Notify;
 
@@ -19,12 +19,14 @@ use super::directories::{Directories, log_key};
 use super::driver::Part;
 use super::following::{FetchOrder, FetchOrders};
 use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
+use super::placement::InDoubt;
 use super::request::Refusal;
 use super::settings::PartitionConfig;
 use super::view::View;
 use super::worker::WorkQueue;
 use super::{Replica, ReplicaKey};
 use crate::config::{StorageConfig, TopicConfig};
+use crate::metadata::ids::{DIRECTORY_LOST, DIRECTORY_UNASSIGNED};
 use crate::metadata::{BrokerId, ImageVersion, PartitionImage, PartitionIndex, TopicId};
 use crate::telemetry::replication::Replication;
 
@@ -62,6 +64,7 @@ impl LogEvents for ReplicaMap {
             DirectoryEvent::Offline => {
                 let all = self.all.load_full();
                 let lost = all.values().filter(|r| r.directory() == Some(directory));
+                // Each of them also comes into doubt: the controller may not know yet where it lies.
                 lost.for_each(|replica| replica.offline());
                 self.directory_lost.notify_one();
             }
@@ -151,6 +154,42 @@ impl Replicas {
         self.directories.all()
     }
 
+    /// The replicas that may lie elsewhere than the metadata say.
+    pub fn in_doubt(&self) -> &InDoubt {
+        self.directories.in_doubt()
+    }
+
+    /// What the metadata should say of where a replica lies; `None` if nothing can be said.
+    pub fn lies_in(&self, key: ReplicaKey) -> Option<DirectoryId> {
+        let replica = self.map.find(key)?;
+        let home = replica.directory()?;
+        let dir = self.directories.find(home)?;
+        if dir.failure().is_some() {
+            // The controller hears of the directory itself; what it holds for lost already stays so.
+            let assigned = replica.assigned_directory();
+            return (assigned != DIRECTORY_LOST).then_some(home);
+        }
+        let is_lost = self.directories.hangs(home)
+            || matches!(**replica.view(), View::Refused(Refusal::Offline))
+            || matches!(dir.status(log_key(key)), LogStatus::Offline(_));
+        Some(if is_lost { DIRECTORY_LOST } else { home })
+    }
+
+    /// The directories whose calls do not come back are these now; returns those of which that is new.
+    pub fn set_hanging(&self, hanging: BTreeSet<DirectoryId>) -> BTreeSet<DirectoryId> {
+        let changed = self.directories.set_hanging(hanging);
+        if !changed.is_empty() {
+            let all = self.map.all.load_full();
+            let is_there = |replica: &&Arc<Replica>| {
+                let home = replica.directory();
+                home.is_some_and(|home| changed.contains(&home))
+            };
+            let concerned = all.values().filter(is_there);
+            self.in_doubt().note(concerned.map(|replica| replica.key()));
+        }
+        changed
+    }
+
     /// Returns once a directory was lost since the last time, for the one that tells the controller.
     pub async fn directory_lost(&self) {
         self.map.directory_lost.notified().await;
@@ -184,6 +223,12 @@ impl Replicas {
     /// Tells a replica its part, and whoever fetches for it what there is to fetch.
     fn play(&self, replica: Arc<Replica>, partition: &PartitionImage) {
         let key = replica.key();
+        let assigned = directory_of(partition, self.me);
+        replica.assign_directory(assigned);
+        self.directories.settle(&replica);
+        if self.lies_in(key).is_some_and(|found| found != assigned) {
+            self.directories.doubt(key);
+        }
         if partition.leader == Some(self.me) {
             replica.play(Part::Lead(leadership(partition)));
             self.order(FetchOrder::Stop(key));
@@ -223,6 +268,13 @@ impl Replicas {
             for id in brokers {
                 replica.follower_gone(*id, since);
             }
+        }
+    }
+
+    /// A follower's directory went, as of this version: its leader does not wait for it.
+    pub fn replica_gone(&self, key: ReplicaKey, follower: BrokerId, since: ImageVersion) {
+        if let Some(replica) = self.map.find(key) {
+            replica.follower_gone(follower, since);
         }
     }
 
@@ -272,7 +324,7 @@ impl Replicas {
             Arc::new(config),
             (
                 self.directories.clone(),
-                change.partition.directory_of(self.me),
+                directory_of(change.partition, self.me),
             ),
             self.unassigned.clone(),
             &self.outbound,
@@ -302,6 +354,11 @@ pub struct PartitionChange<'a> {
     pub partition: &'a PartitionImage,
     /// The topic's settings.
     pub config: &'a TopicConfig,
+}
+
+fn directory_of(partition: &PartitionImage, broker: BrokerId) -> DirectoryId {
+    let named = partition.directory_of(broker);
+    named.unwrap_or(DIRECTORY_UNASSIGNED)
 }
 
 fn leadership(partition: &PartitionImage) -> Leadership {

@@ -23,6 +23,8 @@ use crate::clock;
 use crate::config::{Layers, NodeConfig, Sources, TopicConfig};
 use crate::metadata::{PartitionEpoch, PartitionImage, RecoveryState};
 
+mod directories;
+
 /// What an asker heard, in words.
 #[derive(Debug, Default)]
 struct Heard(Mutex<Vec<Option<String>>>);
@@ -771,6 +773,19 @@ impl World {
             }
         });
     }
+}
+
+/// A client was told that this broker does not lead, looked for who does, and found this broker.
+#[test]
+fn a_leader_without_room_for_its_log_says_so() {
+    let world = World::new(&[]);
+    world.disk.limit_space(Some(0));
+    let part = world.produce(Acks::All, LONG);
+    world.run_io();
+    let offline = said("the partition's directory is offline");
+    assert_eq!(world.heard(part), offline);
+    let again = world.produce(Acks::All, LONG);
+    assert_eq!(world.heard(again), offline);
 }
 
 /// A stop waits for logs that can be closed, and for no others.

@@ -121,6 +121,7 @@ apis! {
         BrokerRegistration 62 0..=4 flexible 0,
         BrokerHeartbeat 63 0..=2 flexible 0,
         AllocateProducerIds 67 0..=0 flexible 0,
+        AssignReplicasToDirs 73 0..=0 flexible 0,
     }
 }
 

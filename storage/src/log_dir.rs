@@ -302,14 +302,6 @@ impl Drop for LogDir {
     }
 }
 
-/// The directory that a new log goes to: the one with the fewest logs of those that take any.
-pub fn place_new_log(directories: &[Arc<LogDir>]) -> Option<&Arc<LogDir>> {
-    let usable = directories
-        .iter()
-        .filter(|dir| dir.failure().is_none() && !dir.is_disk_full());
-    usable.min_by_key(|dir| dir.log_count())
-}
-
 fn refuse<T>(done: Done<Result<T, OpenError>>, error: impl Into<OpenError>) {
     done(Err(error.into()));
 }

@@ -168,5 +168,7 @@ dispatch! {
         BrokerHeartbeat broker_heartbeat BrokerHeartbeatRequest BrokerHeartbeatResponse,
         AllocateProducerIds allocate_producer_ids
             AllocateProducerIdsRequest AllocateProducerIdsResponse,
+        AssignReplicasToDirs assign_replicas_to_dirs
+            AssignReplicasToDirsRequest AssignReplicasToDirsResponse,
     }
 }

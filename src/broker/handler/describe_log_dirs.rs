@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ottla_storage::log_dir::LogDir;
+use ottla_storage::log_dir::{LogDir, LogStatus};
 use ottla_storage::{DirectoryId, LeaderEpoch};
 
 use crate::broker::authorize::{Operation, Resource, authorize};
 use crate::broker::context::Context;
 use crate::broker::partitions;
+use crate::replica::request::Refusal;
 use crate::replica::view::View;
 use crate::replica::{Replica, Replicas};
 use crate::wire::error_code::ErrorCode;
@@ -78,14 +79,15 @@ fn topic_partitions<'a>(
         .map(|partition| (&*topic.topic, *partition))
 }
 
-/// Where the log is, or where it will be made when it is first needed.
+/// Where the log is, or where it will be made when it is first needed. One that can't be opened is nowhere.
 fn directory_of<'a>(replicas: &'a Replicas, replica: &Replica) -> Option<&'a Arc<LogDir>> {
-    let dirs = replicas.directories();
-    let key = Replicas::log_key(replica.key());
-    let named = replica.directory().or_else(|| replica.assigned_directory());
-    let holding = dirs.iter().find(|dir| dir.log(key).is_some());
-    let named = || dirs.iter().find(|dir| Some(dir.id()) == named);
-    holding.or_else(named).or_else(|| dirs.first())
+    if matches!(**replica.view(), View::Refused(Refusal::Offline)) {
+        return None;
+    }
+    let home = replica.directory()?;
+    let dir = replicas.directories().iter().find(|dir| dir.id() == home)?;
+    let status = dir.status(Replicas::log_key(replica.key()));
+    (!matches!(status, LogStatus::Offline(_))).then_some(dir)
 }
 
 async fn size_of(cx: &Context, replica: &Arc<Replica>, dir: &LogDir, is_opening: bool) -> u64 {

@@ -28,9 +28,7 @@ use crate::broker::fetch_session::{
 use crate::broker::partitions::{self, Missing, Named};
 use crate::broker::reply::{FileSlice, Reply};
 use crate::clock;
-use crate::metadata::{
-    BrokerEpoch, BrokerId, ImageVersion, MetadataImage, PartitionImage, TopicId, TopicImage,
-};
+use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion, MetadataImage, TopicId, TopicImage};
 use crate::replica::Replica;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
@@ -298,16 +296,16 @@ pub fn standing(
     follower: Follower,
     ask: &PartitionAsk,
 ) -> Result<bool, ErrorCode> {
-    let holds = |partition: &Arc<PartitionImage>| partition.has_replica(follower.id);
-    let partition = partitions::find_partition(topic, partition);
-    if !partition.is_ok_and(|(_, partition)| holds(partition)) {
+    let found = partitions::find_partition(topic, partition).ok();
+    let directory = found.and_then(|(_, partition)| partition.directory_of(follower.id));
+    let Some(directory) = directory else {
         // This broker may be behind: the follower tries again.
         return Err(if ask.current_leader_epoch >= 0 {
             ErrorCode::UnknownLeaderEpoch
         } else {
             ErrorCode::NotLeaderOrFollower
         });
-    }
+    };
     let Some(registration) = image.brokers().find(follower.id) else {
         return Ok(false);
     };
@@ -317,8 +315,9 @@ pub fn standing(
     {
         return Err(ErrorCode::NotLeaderOrFollower);
     }
-    // Who does not say which process it is reads, and is never in sync (KIP-903).
-    Ok(registration.is_active() && follower.epoch == Some(registration.epoch))
+    // Who does not say which process it is reads, and is never in sync (KIP-903); nor is one whose disk is not known to work.
+    let is_that_process = follower.epoch == Some(registration.epoch);
+    Ok(registration.is_active() && is_that_process && registration.is_online(directory))
 }
 
 fn refuse(cx: &Context, error_code: ErrorCode) -> Reply {

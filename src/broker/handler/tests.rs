@@ -5,6 +5,7 @@ mod configs;
 mod controller;
 mod data;
 mod describe;
+mod directories;
 mod metadata;
 mod topics;
 
@@ -88,15 +89,16 @@ pub(super) fn with_world<F: Future<Output = ()>>(
     LocalSet::new().block_on(&runtime, async {
         let publisher = Publisher::default();
         let (controller, fake, _driver) = fake::spawn(publisher.clone(), Settings::new(&config));
-        let registration = crate::controller::decide::tests::registration(1);
-        fake::join(&controller, registration).await;
-        let admin = Admin::new(CLUSTER_ID.into(), controller, Arc::new(FixedQuorum));
         let map = Arc::new(ReplicaMap::default());
         let disk = SimDisk::new();
         let numbers = 0..config.storage.dirs.len();
         let dirs: Vec<_> = numbers
             .map(|number| data::directory(&disk, number, map.clone()))
             .collect();
+        let mut registration = crate::controller::decide::tests::registration(1);
+        registration.directories = dirs.iter().map(|dir| dir.id()).collect();
+        fake::join(&controller, registration).await;
+        let admin = Admin::new(CLUSTER_ID.into(), controller, Arc::new(FixedQuorum));
         for dir in dirs.clone() {
             tokio::task::spawn_local(data::run_io(dir));
         }

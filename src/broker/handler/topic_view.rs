@@ -1,7 +1,6 @@
 //! A topic as clients see it: which of its replicas are offline, which topics are internal.
 
 use crate::broker::partitions::is_shown;
-use crate::metadata::ids::{DIRECTORY_UNASSIGNED, is_reserved_directory};
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage};
 
 /// Topics that the cluster keeps for itself.
@@ -31,9 +30,7 @@ pub(crate) fn offline_replicas(image: &MetadataImage, partition: &PartitionImage
             let Some(broker) = image.brokers().find(**id) else {
                 return true;
             };
-            let is_online = **directory == DIRECTORY_UNASSIGNED
-                || (!is_reserved_directory(**directory) && broker.directories.contains(directory));
-            broker.is_fenced || !is_online
+            broker.is_fenced || !broker.is_online(**directory)
         });
     offline.map(|(id, _)| id.get()).collect()
 }

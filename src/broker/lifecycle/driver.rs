@@ -1,9 +1,12 @@
 //! Runs a broker's life: its calls to the controller, its clock, and what the rest of the node hears of it.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_storage::DirectoryId;
+use ottla_storage::log_dir::LogDir;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -198,12 +201,22 @@ impl Driver {
     }
 
     /// The controller hears of it at once. A broker that has nothing left to serve from ends: it would be given
-    /// leaderships that it can't take up.
+    /// leaderships that it can't take up. So does one whose part of the quorum hangs for good: nothing else would tell, and
+    /// as the quorum's leader it would decide nothing and let nobody else.
     fn directory_lost(&self) -> Called {
-        let mut directories = self.broker.replicas.directories().iter();
-        if directories.all(|dir| dir.failure().is_some()) {
+        let directories = self.broker.replicas.directories();
+        if directories.iter().all(|dir| dir.failure().is_some()) {
             return Called::Fatal(
                 "every data directory has failed; the reasons are above".to_owned(),
+            );
+        }
+        let of_quorum = |dir: &&Arc<LogDir>| dir.path() == self.broker.config.metadata_dir;
+        let of_quorum = directories.iter().find(of_quorum);
+        let failure = of_quorum.and_then(|dir| dir.failure());
+        if failure.is_some_and(|failure| failure.source.kind() == ErrorKind::TimedOut) {
+            return Called::Fatal(
+                "the data directory that holds the quorum's log hangs; the reason is above"
+                    .to_owned(),
             );
         }
         Called::Event(Event::Urgent)
@@ -225,7 +238,13 @@ impl Driver {
                 self.state.send_replace(state);
             }
             Effect::Register => {
-                let (channel, registration) = (self.channel.clone(), self.registration.clone());
+                let (channel, mut registration) = (self.channel.clone(), self.registration.clone());
+                // One that has failed meanwhile is none to put anything in.
+                let is_online = |id: &DirectoryId| {
+                    let mut dirs = self.broker.replicas.directories().iter();
+                    dirs.any(|dir| dir.id() == *id && dir.failure().is_none())
+                };
+                registration.command.directories.retain(is_online);
                 self.call = Some(Box::pin(register(channel, registration)));
             }
             Effect::Beat {

@@ -117,7 +117,7 @@ pub enum AlterPartitionError {
     /// No such state, or one that does not go with the ISR or with what the partition was.
     #[error("the partition can't have this recovery state")]
     RecoveryState,
-    /// A member is not registered, fenced, stopping, or another process by now.
+    /// A member is not registered, fenced, stopping, another process by now, or its directory is offline.
     #[error("broker {broker} can't be in sync")]
     IneligibleReplica {
         /// The first such member.

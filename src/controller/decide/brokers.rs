@@ -3,6 +3,7 @@
 //! - Broker epochs come from the counter in the image. The same process keeps its epoch and state when
 //!   it registers again (KAFKA-16952); another process of the same broker gets a new epoch, fenced,
 //!   and its partitions are taken from the old one in the same or earlier entries (KAFKA-18106).
+//! - The proof of a clean stop holds for the directories that came back: a replica of a missing one is out of ISR and ELR.
 //! - Changes of many partitions are cut into steps: partitions first, the broker's own fact last, so
 //!   that no entry shows a fenced broker that still leads. Only unfencing begins with the broker.
 
@@ -17,7 +18,7 @@ use crate::controller::command::{
 };
 use crate::controller::decide::partitions::{Candidates, PartitionUpdate};
 use crate::controller::decide::{Decision, STEP_RECORDS_MAX, Settings};
-use crate::metadata::ids::is_reserved_directory;
+use crate::metadata::ids::{DIRECTORY_LOST, DIRECTORY_UNASSIGNED, is_reserved_directory};
 use crate::metadata::image::BrokerImage;
 use crate::metadata::record::{BrokerChange, Record};
 use crate::metadata::{BrokerEpoch, BrokerId, MetadataImage, PartitionImage};
@@ -58,8 +59,8 @@ pub(super) fn register(
         let amended = BrokerImage {
             endpoints: command.endpoints.clone(),
             rack: command.rack.clone(),
-            directories: command.directories.clone(),
             feature: command.feature,
+            // The directories stay: one that has failed comes back with another process only.
             ..BrokerImage::clone(old)
         };
         let record = Record::BrokerRegistration(amended.to_record());
@@ -69,13 +70,7 @@ pub(super) fn register(
     if epoch.next().is_none() {
         return Decision::last(Vec::new(), Err(RegisterError::NoEpochLeft));
     }
-    // The epoch that a clean stop left behind proves that the page cache was lost with nothing in it.
-    let is_clean = old.is_some_and(|old| command.previous_epoch == Some(old.epoch));
-    let departure = if is_clean {
-        Departure::Clean
-    } else {
-        Departure::Unclean
-    };
+    let departure = |partition: &PartitionImage| restart(old, command, partition);
     let (mut records, is_last) = if is_planted("a-new-process-takes-nothing-over") {
         (Vec::new(), true)
     } else {
@@ -101,6 +96,33 @@ pub(super) fn register(
         records,
         outcome: Ok(epoch),
         is_last,
+    }
+}
+
+/// How the process before left a replica, seen from the one that registers now.
+///
+/// The epoch that a clean stop left behind proves that the page cache was lost with nothing in it, in the directories that
+/// are still there. What lay in another one is gone, and an empty replica may take its place.
+fn restart(
+    old: Option<&Arc<BrokerImage>>,
+    command: &RegisterBroker,
+    partition: &PartitionImage,
+) -> Departure {
+    let is_there = |directory: &DirectoryId| command.directories.contains(directory);
+    let Some(directory) = partition.directory_of(command.broker) else {
+        return Departure::Unclean;
+    };
+    let Some(old) = old else {
+        return Departure::Unclean;
+    };
+    if directory == DIRECTORY_UNASSIGNED && !old.directories.iter().all(is_there) {
+        return Departure::Lost;
+    }
+    let is_proved = command.previous_epoch == Some(old.epoch);
+    if is_proved && (directory == DIRECTORY_UNASSIGNED || is_there(&directory)) {
+        Departure::Clean
+    } else {
+        Departure::Unclean
     }
 }
 
@@ -174,7 +196,7 @@ pub(super) fn fence(
     image: &MetadataImage,
     broker: &BrokerImage,
 ) -> (Vec<Record>, bool) {
-    let (mut records, is_last) = depart(settings, image, broker.id, Departure::Clean);
+    let (mut records, is_last) = depart(settings, image, broker.id, |_| Departure::Clean);
     if is_last && !broker.is_fenced {
         records.push(changed(broker, |change| {
             change.fenced = Some(true);
@@ -223,7 +245,7 @@ pub(super) fn shut_down(
             change.in_controlled_shutdown = Some(true);
         }));
     }
-    let (moves, is_last) = depart(settings, image, broker.id, Departure::Clean);
+    let (moves, is_last) = depart(settings, image, broker.id, |_| Departure::Clean);
     records.extend(moves);
     (records, is_last)
 }
@@ -233,7 +255,7 @@ fn unregister(
     image: &MetadataImage,
     broker: &BrokerImage,
 ) -> (Vec<Record>, bool) {
-    let (mut records, is_last) = depart(settings, image, broker.id, Departure::Unclean);
+    let (mut records, is_last) = depart(settings, image, broker.id, |_| Departure::Unclean);
     if is_last {
         let epoch = broker.epoch.get();
         records.push(Record::BrokerRemoval {
@@ -257,13 +279,15 @@ pub(super) fn changed(broker: &BrokerImage, set: impl FnOnce(&mut BrokerChange))
     Record::BrokerChange(change)
 }
 
-/// How a broker leaves its partitions.
+/// How a broker leaves one of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Departure {
     /// With everything acknowledged on its disk or in its memory: it stays eligible.
     Clean,
     /// Perhaps without: it is out of ISR and ELR.
     Unclean,
+    /// Perhaps without, and nobody knows any more where the replica lies, if it does.
+    Lost,
 }
 
 /// Takes a broker out of ISRs and leaderships; returns whether nothing is left to take.
@@ -271,17 +295,27 @@ fn depart(
     settings: &Settings,
     image: &MetadataImage,
     broker: BrokerId,
-    departure: Departure,
+    departure: impl Fn(&PartitionImage) -> Departure,
 ) -> (Vec<Record>, bool) {
     let mut records = Vec::new();
     let candidates = Candidates::new(image).with_leaving(broker);
     let is_concerned = |partition: &PartitionImage| {
-        let is_eligible = departure == Departure::Unclean && partition.elr.contains(&broker);
-        is_eligible || partition.isr.contains(&broker)
+        partition.has_replica(broker)
+            && match departure(partition) {
+                Departure::Clean => partition.isr.contains(&broker),
+                Departure::Unclean => {
+                    partition.isr.contains(&broker) || partition.elr.contains(&broker)
+                }
+                Departure::Lost => true,
+            }
     };
-    let leave = |update: &mut PartitionUpdate<'_>| match departure {
+    let leave = |update: &mut PartitionUpdate<'_>| match departure(update.old()) {
         Departure::Clean => update.leave_isr(broker),
         Departure::Unclean => update.lose(broker),
+        Departure::Lost => {
+            update.lose(broker);
+            update.set_directory(broker, DIRECTORY_LOST);
+        }
     };
     let is_last = update_partitions(
         settings,

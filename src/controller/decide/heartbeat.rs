@@ -14,6 +14,7 @@ use crate::controller::decide::brokers::{
 };
 use crate::controller::decide::partitions::Candidates;
 use crate::controller::decide::{Decision, Settings};
+use crate::metadata::ids::{DIRECTORY_LOST, DIRECTORY_UNASSIGNED};
 use crate::metadata::image::BrokerImage;
 use crate::metadata::record::Record;
 use crate::metadata::{ImageVersion, MetadataImage, PartitionImage};
@@ -107,36 +108,43 @@ fn is_caught_up(broker: &BrokerImage, applied: ImageVersion) -> bool {
     applied >= broker.registered_at
 }
 
-/// Takes the broker out of the ISRs of what lies on failed directories, then takes these away from it.
+/// Takes the broker out of the ISRs of what lies on failed directories, then takes these away from it. A replica of which
+/// the broker has not said yet where it lies may be on them: it is held for lost until the broker says that it is not.
 fn take_offline(
     settings: &Settings,
     image: &MetadataImage,
     broker: &BrokerImage,
     failed: &[DirectoryId],
 ) -> Vec<Record> {
-    let left = broker.directories.iter();
-    let left: Vec<DirectoryId> = left.copied().filter(|dir| !failed.contains(dir)).collect();
-    let is_lost = |partition: &PartitionImage| {
-        let directory = partition.directory_of(broker.id);
-        // A replica that nobody has placed is gone with the last directory.
-        directory.is_some_and(|dir| failed.contains(&dir) || left.is_empty())
+    let id = broker.id;
+    let is_unplaced =
+        |partition: &PartitionImage| partition.directory_of(id) == Some(DIRECTORY_UNASSIGNED);
+    let is_concerned = |partition: &PartitionImage| {
+        let directory = partition.directory_of(id);
+        let is_failed = directory.is_some_and(|directory| failed.contains(&directory));
+        is_unplaced(partition) || (is_failed && partition.isr.contains(&id))
     };
-    let is_concerned =
-        |partition: &PartitionImage| partition.isr.contains(&broker.id) && is_lost(partition);
     let mut records = Vec::new();
     let is_last = update_partitions(
         settings,
         image,
         &mut records,
-        Candidates::new(image).with_leaving(broker.id),
+        Candidates::new(image).with_leaving(id),
         is_concerned,
-        |update| update.leave_isr(broker.id),
+        |update| {
+            update.leave_isr(id);
+            if is_unplaced(update.old()) {
+                update.set_directory(id, DIRECTORY_LOST);
+            }
+        },
     );
     if is_last {
-        records.push(changed(broker, |change| {
-            let left = left.iter().map(|dir| dir.uuid().into_bytes());
-            change.directories = Some(left.collect());
-        }));
+        let left = broker
+            .directories
+            .iter()
+            .filter(|dir| !failed.contains(dir));
+        let left = left.map(|dir| dir.uuid().into_bytes()).collect();
+        records.push(changed(broker, |change| change.directories = Some(left)));
     }
     records
 }

@@ -77,7 +77,7 @@ impl Alteration<'_> {
         self.check_epochs(partition, wanted)?;
         let isr = check_members(partition, self.sender, wanted)?;
         let recovery_state = check_recovery_state(partition, wanted)?;
-        self.check_eligible(wanted)?;
+        self.check_eligible(partition, wanted)?;
         if self.records.len() >= STEP_RECORDS_MAX {
             return Err(AlterPartitionError::NotAttempted);
         }
@@ -123,18 +123,26 @@ impl Alteration<'_> {
         Ok(())
     }
 
-    /// KIP-903: a member is the process that the leader has seen, or it is none.
-    fn check_eligible(&self, wanted: &AlterPartitionOne) -> Result<(), AlterPartitionError> {
+    /// KIP-903: a member is the process that the leader has seen, or it is none. Who joins lies in a directory that is
+    /// online, or it would not count as a leader later.
+    fn check_eligible(
+        &self,
+        partition: &PartitionImage,
+        wanted: &AlterPartitionOne,
+    ) -> Result<(), AlterPartitionError> {
         let members = wanted.isr.iter();
         let members = members.filter_map(|(id, epoch)| Some((BrokerId::from_wire(*id)?, *epoch)));
         for (broker, epoch) in members {
             let registration = self.image.brokers().find(broker);
             let is_eligible = registration.is_some_and(|found| {
+                let directory = partition.directory_of(broker);
+                let is_online = directory.is_some_and(|directory| found.is_online(directory))
+                    || partition.isr.contains(&broker);
                 let is_active = found.is_active() || is_planted("members-are-active");
                 let is_seen = epoch == -1
                     || epoch == found.epoch.get()
                     || is_planted("members-are-the-processes-that-were-seen");
-                is_active && is_seen
+                is_active && is_seen && is_online
             });
             if !is_eligible {
                 return Err(AlterPartitionError::IneligibleReplica { broker });

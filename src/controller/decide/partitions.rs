@@ -8,8 +8,8 @@
 use ottla_storage::ids::DirectoryId;
 use ottla_storage::planted::is_planted;
 
-use crate::metadata::ids::{DIRECTORY_UNASSIGNED, is_reserved_directory};
-use crate::metadata::image::{BrokerImage, RecoveryState};
+use crate::metadata::ids::DIRECTORY_UNASSIGNED;
+use crate::metadata::image::RecoveryState;
 use crate::metadata::record::PartitionChange;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage, PartitionIndex, TopicId};
 
@@ -51,27 +51,8 @@ impl<'a> Candidates<'a> {
         };
         let is_active = (registration.is_active() || self.entering == Some(broker))
             && self.leaving != Some(broker);
-        is_active && directory.is_some_and(|directory| is_online(registration, directory))
+        is_active && directory.is_some_and(|directory| registration.is_online(directory))
     }
-
-    /// The directory of a replica that is known to work: the one it had, unless that is none of its broker's (its disk
-    /// was replaced). With one directory there is nothing to choose; with more, the broker chooses.
-    fn home_of(self, broker: BrokerId, known: DirectoryId) -> DirectoryId {
-        match self.image.brokers().find(broker) {
-            Some(registration) if !is_online(registration, known) => {
-                match registration.directories[..] {
-                    [only] => only,
-                    _ => DIRECTORY_UNASSIGNED,
-                }
-            }
-            _ => known,
-        }
-    }
-}
-
-fn is_online(registration: &BrokerImage, directory: DirectoryId) -> bool {
-    directory == DIRECTORY_UNASSIGNED
-        || (!is_reserved_directory(directory) && registration.directories.contains(&directory))
 }
 
 /// A change under way: what the partition shall be like, before ELR and election.
@@ -88,6 +69,8 @@ pub(super) struct PartitionUpdate<'a> {
     leader: Option<BrokerId>,
     recovery_state: RecoveryState,
     unclean: Option<BrokerId>,
+    /// A replica that lies elsewhere than the old state says.
+    moved: Option<(BrokerId, DirectoryId)>,
     min_isr: usize,
     is_unclean_election_allowed: bool,
     is_first_preferred: bool,
@@ -116,6 +99,7 @@ impl<'a> PartitionUpdate<'a> {
             leader: old.leader,
             recovery_state: old.recovery_state,
             unclean: None,
+            moved: None,
             min_isr,
             is_unclean_election_allowed,
             is_first_preferred: false,
@@ -136,6 +120,22 @@ impl<'a> PartitionUpdate<'a> {
     pub(super) fn lose(&mut self, broker: BrokerId) {
         self.unclean = Some(broker);
         self.leave_isr(broker);
+    }
+
+    /// Takes away all that a replica had a claim to: another one has taken its place.
+    pub(super) fn replace(&mut self, broker: BrokerId) {
+        self.lose(broker);
+        self.last_known_elr.retain(|member| *member != broker);
+    }
+
+    /// Says in which directory a broker's replica lies.
+    pub(super) const fn set_directory(&mut self, broker: BrokerId, directory: DirectoryId) {
+        self.moved = Some((broker, directory));
+    }
+
+    /// The partition as it was.
+    pub(super) const fn old(&self) -> &PartitionImage {
+        self.old
     }
 
     /// Who is in sync now. The same members in another order are no change.
@@ -194,6 +194,7 @@ impl<'a> PartitionUpdate<'a> {
                 .then_some(self.recovery_state == RecoveryState::Recovering),
         };
         let is_different = change.replicas.is_some()
+            || change.directories.is_some()
             || change.isr.is_some()
             || change.elr.is_some()
             || change.last_known_elr.is_some()
@@ -204,24 +205,27 @@ impl<'a> PartitionUpdate<'a> {
         is_different.then_some(change)
     }
 
-    /// The directories, if a replica came into the ISR from another than was known. Only then: one that is nowhere else,
-    /// and whose disk was replaced, must not lead as if nothing had been there.
+    /// The directories, if a replica lies elsewhere now.
     fn moved_directories(&self) -> Option<Vec<[u8; 16]>> {
-        let old = self.old;
-        let mut is_moved = false;
+        let (broker, directory) = self.moved?;
+        if !self.replicas.contains(&broker) || self.old.directory_of(broker) == Some(directory) {
+            return None;
+        }
         let directories = self.replicas.iter().map(|replica| {
-            let known = old.directory_of(*replica).unwrap_or(DIRECTORY_UNASSIGNED);
-            if !self.isr.contains(replica) || old.isr.contains(replica) {
-                return known;
-            }
-            let home = self.candidates.home_of(*replica, known);
-            is_moved |= home != known;
-            home
+            let directory = self.directory_of(*replica);
+            directory
+                .unwrap_or(DIRECTORY_UNASSIGNED)
+                .uuid()
+                .into_bytes()
         });
-        let directories: Vec<_> = directories
-            .map(|directory| directory.uuid().into_bytes())
-            .collect();
-        is_moved.then_some(directories)
+        Some(directories.collect())
+    }
+
+    fn directory_of(&self, broker: BrokerId) -> Option<DirectoryId> {
+        match self.moved {
+            Some((moved, directory)) if moved == broker => Some(directory),
+            _ => self.old.directory_of(broker),
+        }
     }
 
     /// All target replicas must be in sync, not only the joining ones (KAFKA-15665).
@@ -340,7 +344,7 @@ impl<'a> PartitionUpdate<'a> {
         self.replicas.contains(&broker)
             && self
                 .candidates
-                .is_acceptable(broker, self.old.directory_of(broker))
+                .is_acceptable(broker, self.directory_of(broker))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::metadata::{BrokerEpoch, BrokerId, Incarnation, PartitionIndex, TopicI
 
 mod brokers;
 mod configs;
+mod directories;
 mod elections;
 mod heartbeat;
 mod isr;
@@ -153,6 +154,29 @@ impl World {
         })
         .unwrap();
         self
+    }
+
+    /// A broker says in which directory its replica of partition 0 lies.
+    fn place(
+        &mut self,
+        id: i32,
+        directory: DirectoryId,
+        topic: &str,
+    ) -> Result<(), AssignReplicaError> {
+        let topic = self.topic(topic).id();
+        let command = AssignReplicas {
+            broker: broker(id),
+            epoch: self.epoch(id),
+            directories: vec![(directory, vec![(topic, vec![0])])],
+        };
+        match self.run(Command::AssignReplicas(command)) {
+            Outcome::AssignReplicas(Ok(assigned)) => assigned[0].1[0].1[0].1,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn directory(&self, topic: &str, id: i32) -> Option<DirectoryId> {
+        self.partition(topic, 0).directory_of(broker(id))
     }
 
     fn epoch(&self, id: i32) -> BrokerEpoch {

@@ -47,6 +47,7 @@ enum Why {
     Restart,
     Leader,
     LetIn,
+    Directory,
     Preferred,
     Operator,
 }
@@ -167,9 +168,12 @@ impl Consequences {
                 Why::Probe => &fences.probe,
                 Why::Stop => &fences.stop,
                 Why::Restart => &fences.restart,
-                Why::Asked | Why::Leader | Why::LetIn | Why::Preferred | Why::Operator => {
-                    &fences.asked
-                }
+                Why::Asked
+                | Why::Leader
+                | Why::LetIn
+                | Why::Directory
+                | Why::Preferred
+                | Why::Operator => &fences.asked,
             };
             counter.add(1);
         }
@@ -219,6 +223,7 @@ impl Consequences {
             Why::Leader if self.shrunk.count == 0 => "a follower has caught up",
             Why::Leader => "one follower does not keep up, another one has caught up",
             Why::LetIn => "a broker is let in",
+            Why::Directory => "a directory failed, hangs, or is back",
             Why::Preferred => "preferred replicas lead",
             Why::Operator => "somebody asked",
         }
@@ -250,14 +255,17 @@ impl<Q, P> Driver<Q, P> {
             }) => {
                 if *wants_shut_down {
                     Why::Stop
-                } else if *wants_fence || !offline_directories.is_empty() {
+                } else if *wants_fence {
                     Why::Asked
+                } else if !offline_directories.is_empty() {
+                    Why::Directory
                 } else {
                     Why::LetIn
                 }
             }
             Command::RegisterBroker(_) => Why::Restart,
             Command::AlterPartition(_) => Why::Leader,
+            Command::AssignReplicas(_) => Why::Directory,
             Command::BalanceLeaders => Why::Preferred,
             Command::ElectLeaders(_)
             | Command::CreateTopics(_)

@@ -183,6 +183,9 @@ impl<Q: Quorum, P: Prober> Driver<Q, P> {
             Command::AlterPartition(change) => {
                 sessions.heard_of(clock::mono(), change.broker, change.epoch);
             }
+            Command::AssignReplicas(report) => {
+                sessions.heard_of(clock::mono(), report.broker, report.epoch);
+            }
             _ => {}
         }
         let at = if request.command.is_urgent() {

@@ -6,7 +6,7 @@ use ottla_storage::ids::DirectoryId;
 use ottla_storage::planted::is_planted;
 use uuid::Uuid;
 
-use crate::metadata::ids::is_reserved_directory;
+use crate::metadata::ids::{DIRECTORY_UNASSIGNED, is_reserved_directory};
 use crate::metadata::image::RecordError;
 use crate::metadata::image::cow_map::CowMap;
 use crate::metadata::image::digest::Digest;
@@ -51,6 +51,13 @@ impl BrokerImage {
     /// Whether it may lead and be in an ISR.
     pub const fn is_active(&self) -> bool {
         !self.is_fenced && !self.in_controlled_shutdown
+    }
+
+    /// Whether a replica that lies there can be served. One that was not placed yet is: whenever a directory goes, those
+    /// that may have been in it are marked as lost.
+    pub fn is_online(&self, directory: DirectoryId) -> bool {
+        directory == DIRECTORY_UNASSIGNED
+            || (!is_reserved_directory(directory) && self.directories.contains(&directory))
     }
 
     /// Its address on a listener.

@@ -11,7 +11,7 @@ use ottla_storage::time::MonoMillis;
 
 use super::super::core::effect::{self, LogBounds};
 use super::super::{OPEN_PAUSE, OpenFailure, OpenedLog};
-use super::Driver;
+use super::{Driver, Part};
 
 /// Where the log is.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ impl Driver {
 
     /// Opens a log of which retention may take something; the next pass finds it open.
     pub(super) fn open_to_retain(&mut self) {
-        let key = self.replica.upgrade().map(|replica| replica.key());
-        if key.is_some_and(|key| self.directories.holds_inactive_segments(key)) {
+        let replica = self.replica.upgrade();
+        if replica.is_some_and(|replica| self.directories.holds_inactive_segments(&replica)) {
             self.open();
         }
     }
@@ -70,7 +70,9 @@ impl Driver {
     fn start_opening(&mut self) {
         if let Some(replica) = self.replica.upgrade() {
             self.log = Log::Opening { is_scanned: false };
-            self.directories.open(replica, self.config.log.clone());
+            let is_led = matches!(self.part, Some(Part::Lead(_)));
+            let config = self.config.log.clone();
+            self.directories.open(replica, config, is_led);
         }
     }
 
@@ -148,17 +150,17 @@ impl Driver {
     }
 
     fn dispose(&self, log: Option<PartitionLog>, disposal: Disposal) {
-        let Some(key) = self.replica.upgrade().map(|replica| replica.key()) else {
+        let Some(replica) = self.replica.upgrade() else {
             return;
         };
         match (log, disposal) {
             (_, Disposal::Keep) | (None, Disposal::Close(_)) => {}
             (Some(log), Disposal::Close(closing)) => {
-                self.directories.close(key, log, move || drop(closing));
+                self.directories.close(&replica, log, move || drop(closing));
             }
             (log, Disposal::Delete) => {
                 let delay = self.config.log.retention.file_delete_delay;
-                self.directories.delete(key, log, delay);
+                self.directories.delete(&replica, log, delay);
             }
         }
     }

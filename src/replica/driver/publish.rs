@@ -46,9 +46,17 @@ impl Driver {
             }
         };
         let change = self.change(&view);
-        self.shown = Some(standing);
+        let before = self.shown.replace(standing);
         self.turn.is_changed = false;
         self.published.publish(view, change);
+        let is_offline = standing == Standing::Refuses(Refusal::Offline);
+        if is_offline
+            && before != Some(standing)
+            && let Some(replica) = self.replica.upgrade()
+        {
+            // The controller would leave the leadership here. It is told what the view shows, so that comes first.
+            self.directories.doubt(replica.key());
+        }
     }
 
     /// Whether the partition has something to do once its log is open.

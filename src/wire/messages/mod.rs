@@ -27,6 +27,8 @@ pub mod alter_partition;
 #[rustfmt::skip]
 pub mod api_versions;
 #[rustfmt::skip]
+pub mod assign_replicas_to_dirs;
+#[rustfmt::skip]
 pub mod broker_heartbeat;
 #[rustfmt::skip]
 pub mod broker_registration;

@@ -1,4 +1,6 @@
 //! Scanning the logs of an unclean stop, on threads of their own, while the others are served.
+//!
+//! - A scan that meets a full disk has found nothing wrong: it is done again, and until then the log waits.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,7 +9,8 @@ use std::thread;
 
 use super::{Catalog, Config, LogDir, LogStatus, names, open};
 use crate::directory::events::LogEvent;
-use crate::directory::{Directory, Fault};
+use crate::directory::queue::Later;
+use crate::directory::{Directory, Fault, RETRY_AFTER};
 use crate::journal::LogKey;
 use crate::recovery::{self, OpenError, Site};
 
@@ -49,32 +52,64 @@ impl LogDir {
     }
 }
 
-fn work_off(directory: &Directory, catalog: &Arc<Catalog>, pending: &Pending, config: &Config) {
+fn work_off(
+    directory: &Arc<Directory>,
+    catalog: &Arc<Catalog>,
+    pending: &Pending,
+    config: &Config,
+) {
     while let Some(key) = next(pending) {
         if directory.is_offline() || directory.queue.is_closed() {
             return;
         }
-        // A log that is being taken away, or was, is nobody's loss: there is nothing to scan, and nothing to tell.
-        let Some(_claim) = catalog.claim(key) else {
-            continue;
-        };
-        if directory.journal.state(key).is_none() {
-            continue;
-        }
-        let (status, event) = match recover(directory, key, config) {
-            Ok(log_end) => (LogStatus::Closed, LogEvent::Recovered { log_end }),
-            Err(error) => {
-                tracing::error!(%key, error = &error as &dyn std::error::Error, "recovery failed: the log is offline");
-                open::draw_consequence(directory, &error);
-                (
-                    LogStatus::Offline(Arc::new(error)),
-                    LogEvent::RecoveryFailed,
-                )
-            }
-        };
-        catalog.set(key, status);
-        directory.events.partition(key, event);
+        scan(directory, catalog, key, config);
     }
+}
+
+/// Scans one log and tells the outcome, unless there was no room for what a scan writes: then it is scanned again later.
+fn scan(directory: &Arc<Directory>, catalog: &Arc<Catalog>, key: LogKey, config: &Config) {
+    // A log that is being taken away, or was, is nobody's loss: there is nothing to scan, and nothing to tell.
+    let Some(_claim) = catalog.claim(key) else {
+        return;
+    };
+    if directory.journal.state(key).is_none() {
+        return;
+    }
+    let (status, event) = match recover(directory, key, config) {
+        Ok(log_end) => (LogStatus::Closed, LogEvent::Recovered { log_end }),
+        Err(OpenError::DiskFull) => {
+            tracing::warn!(%key, "no room to recover the log: it waits for some");
+            directory.met_full_disk();
+            return scan_later(directory, catalog, key, config);
+        }
+        Err(error) => {
+            tracing::error!(%key, error = &error as &dyn std::error::Error, "recovery failed: the log is offline");
+            open::draw_consequence(directory, &error);
+            (
+                LogStatus::Offline(Arc::new(error)),
+                LogEvent::RecoveryFailed,
+            )
+        }
+    };
+    catalog.set(key, status);
+    directory.events.partition(key, event);
+}
+
+/// A full disk is a state that heals. The few logs that met it are scanned on the I/O thread: the others are long done.
+fn scan_later(directory: &Arc<Directory>, catalog: &Arc<Catalog>, key: LogKey, config: &Config) {
+    let (catalog, config) = (Arc::clone(catalog), Arc::clone(config));
+    let again = move |directory: &Arc<Directory>| {
+        if directory.is_offline() {
+            return;
+        }
+        if directory.is_full() {
+            scan_later(directory, &catalog, key, &config);
+        } else {
+            scan(directory, &catalog, key, &config);
+        }
+    };
+    let due = directory.now().saturating_add(RETRY_AFTER);
+    directory.queue.at(due, Later::Job(Box::new(again)));
 }
 
 fn recover(

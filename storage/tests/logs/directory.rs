@@ -174,6 +174,39 @@ fn a_flush_that_met_a_full_disk_is_done_again() {
     assert!(!bench.events.of(key(0)).contains(&LogEvent::FlushFailed));
 }
 
+/// A scan that found no room ended its log until the next start, while the directory that lacked room healed.
+#[test]
+fn a_scan_that_met_a_full_disk_is_done_again() {
+    let disk = SimDisk::new();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    let config = small_config();
+    let mut log = bench.create(key(0), &config).unwrap();
+    append_many(&mut log, 30);
+    drop((log, bench));
+    disk.kill();
+    let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+    assert_eq!(bench.dir.unrecovered(), [key(0)]);
+    disk.limit_space(Some(0));
+    bench.recover(&config);
+    for _ in 0..3 {
+        assert!(bench.dir.is_disk_full());
+        assert_eq!(bench.dir.unrecovered(), [key(0)]);
+        assert!(bench.events.of(key(0)).is_empty());
+        bench.clock.advance(Duration::from_secs(1));
+        bench.dir.run_pending();
+    }
+    disk.limit_space(None);
+    for _ in 0..3 {
+        bench.clock.advance(Duration::from_secs(1));
+        bench.dir.run_pending();
+    }
+    let recovered = LogEvent::Recovered {
+        log_end: offset(30),
+    };
+    assert_eq!(bench.events.of(key(0)), [recovered]);
+    assert!(bench.create(key(0), &config).is_ok());
+}
+
 /// A truncation that met a full disk was done again after its log had gone, and took the directory with it, or the files
 /// of the next log of that name.
 #[test]

@@ -459,6 +459,11 @@ fn a_replica_that_caught_up_on_a_new_disk_is_there_and_can_lead() {
     let others = |world: &World| [1, 2].map(|id| world.partition("t", 0).directory_of(broker(id)));
     let before = others(&world);
     assert_eq!(world.partition("t", 0).isr, ids(&[1, 2]));
+    // Before the broker has said where the copy is it can't be in sync: it would be nowhere.
+    let early = wanted(&world, &[1, 2, 3]);
+    let refused = AlterPartitionError::IneligibleReplica { broker: broker(3) };
+    assert_eq!(alter_one(&mut world, 1, early), Err(refused));
+    assert_eq!(world.place(3, directory, "t"), Ok(()));
     let back = wanted(&world, &[1, 2, 3]);
     alter_one(&mut world, 1, back).unwrap();
     let found = world.partition("t", 0).directory_of(broker(3));

@@ -428,8 +428,10 @@ fn gotcha_09_a_fetch_of_an_older_process_of_a_broker_is_refused() {
         world.create("t", 1).await;
         let client = world.client();
         produce(&world, &client, 9, &batch_of(1, 10)).await;
+        let dirs = world.broker.replicas.directories().iter();
         let again = crate::controller::command::RegisterBroker {
             incarnation: crate::metadata::Incarnation(Uuid::from_u128(9)),
+            directories: dirs.map(|dir| dir.id()).collect(),
             ..crate::controller::decide::tests::registration(1)
         };
         let old = world
