@@ -1,29 +1,21 @@
 //! What the plan does to the cluster, and what its clients do.
 
-use super::world::World;
+use std::time::Duration;
+
 use ottla::broker::fetch_session::PartitionAsk;
-use ottla::broker::handler::fetch::read::Reader;
-use ottla::broker::handler::fetch::read::read_led;
+use ottla::broker::handler::fetch::read::{Reader, read_led};
 use ottla::broker::lifecycle;
 use ottla::controller::command::Assignment;
 use ottla::replica::ReplicaKey;
 use ottla::replica::view::View;
-use std::time::Duration;
 
-use super::call::Asked;
-use super::call::Command;
-use super::call::CreateTopics;
-use super::call::ElectLeaders;
-use super::call::ElectionKind;
-use super::call::NewTopic;
+use super::call::{Asked, Command, CreateTopics, ElectLeaders, ElectionKind, NewTopic};
 use super::check::Violation;
-use super::client;
-use super::log_content;
 use super::machine::Ending;
-use super::node::broker;
-use super::node::position;
+use super::node::{broker, position};
 use super::plan::Act;
-use super::world::Event;
+use super::world::{Event, World};
+use super::{client, log_content};
 
 const PRODUCE_TIMEOUT: Duration = Duration::from_millis(500);
 const LEAVE_PATIENCE: Duration = Duration::from_millis(1_500);

@@ -1,8 +1,8 @@
 //! What brokers ask the controller, and what it answers: the controller's own commands and outcomes.
 
 pub(super) use ottla::controller::command::{
-    AlterPartition, BrokerState, ChangeBroker, CreateTopics, ElectLeaders, ElectionKind, Heartbeat,
-    NewTopic, RegisterBroker,
+    AlterPartition, AssignReplicas, BrokerState, ChangeBroker, CreateTopics, ElectLeaders,
+    ElectionKind, Heartbeat, NewTopic, RegisterBroker,
 };
 pub(super) use ottla::controller::{Command, Outcome};
 

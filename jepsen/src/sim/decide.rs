@@ -1,21 +1,18 @@
 //! The node that leads the quorum decides, proposes and answers.
 
-use super::world::World;
+use std::time::Duration;
+
 use ottla::controller::decide::first_records;
 use ottla::controller::driver::group::Decided;
 use ottla::controller::machine::Applied;
-use ottla::metadata::BrokerEpoch;
-use ottla::metadata::BrokerId;
-use ottla::metadata::record::Entry;
-use ottla::metadata::record::Record;
-use std::time::Duration;
+use ottla::metadata::record::{Entry, Record};
+use ottla::metadata::{BrokerEpoch, BrokerId};
 
 use super::check::Violation;
-use super::controller::Controller;
-use super::controller::InFlight;
+use super::controller::{Controller, InFlight};
 use super::node::position;
 use super::quorum::Proposal;
-use super::world::Event;
+use super::world::{Event, World};
 
 const BALANCE_EVERY: Duration = Duration::from_millis(700);
 

@@ -1,16 +1,12 @@
 //! Fetches on their way to a leader and back.
 
-use super::world::World;
 use ottla::broker::handler::fetch::Follower;
 use ottla::replica::ReplicaKey;
 
-use super::fetch;
-use super::fetch::Fetched;
-use super::network::Body;
-use super::network::Message;
-use super::node::broker;
-use super::node::position;
-use super::world::Event;
+use super::fetch::{self, Fetched};
+use super::network::{Body, Message};
+use super::node::{broker, position};
+use super::world::{Event, World};
 
 const FETCH_TIMEOUT: u64 = 150;
 const FETCH_WAIT: u64 = 25;

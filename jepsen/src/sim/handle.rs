@@ -1,19 +1,14 @@
 //! What each event does, and what a node's parts want of its glue after each step.
 
-use super::world::World;
 use ottla::broker::lifecycle;
 use ottla::controller::machine::Applied;
 use ottla::replica::following::FetchOrder;
 
-use super::call::Asked;
-use super::call::Caller;
-use super::call::Outcome;
+use super::call::{Asked, Caller, Outcome};
 use super::check::Violation;
 use super::fetch::Followed;
-use super::network::Body;
-use super::network::Message;
-use super::world::Due;
-use super::world::Event;
+use super::network::{Body, Message};
+use super::world::{Due, Event, World};
 
 impl World<'_> {
     pub(super) fn handle(&mut self, due: Due) -> Result<(), Violation> {

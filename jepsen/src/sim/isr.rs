@@ -1,21 +1,13 @@
 //! What leaders want changed in their in-sync sets, on its way to the controller and back.
 
-use super::world::World;
 use ottla::broker::alter_partition;
-use ottla::broker::controller_service::altering;
-use ottla::broker::controller_service::partition_data;
-use ottla::replica::isr_change::IsrAnswer;
-use ottla::replica::isr_change::IsrProposal;
+use ottla::broker::controller_service::{altering, partition_data};
+use ottla::replica::isr_change::{IsrAnswer, IsrProposal};
 
-use super::call::AlterPartition;
-use super::call::Asked;
-use super::call::Caller;
-use super::call::Command;
-use super::call::Outcome;
-use super::network::Body;
-use super::network::Message;
+use super::call::{AlterPartition, Asked, Caller, Command, Outcome};
+use super::network::{Body, Message};
 use super::node::broker;
-use super::world::Event;
+use super::world::{Event, World};
 
 const CALL_TIMEOUT: u64 = 150;
 

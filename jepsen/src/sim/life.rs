@@ -1,22 +1,14 @@
 //! A broker's life: its calls to the controller, and its clock.
 
-use super::world::World;
-use ottla::broker::lifecycle;
-use ottla::broker::lifecycle::Effect;
-use ottla::broker::lifecycle::Standing;
-use ottla::broker::lifecycle::State;
-use ottla::controller::command::RegisterError;
-use ottla::replica::view::View;
 use std::time::Duration;
 
-use super::call::Asked;
-use super::call::Caller;
-use super::call::Command;
-use super::call::Heartbeat;
-use super::call::Outcome;
-use super::network::Body;
-use super::network::Message;
-use super::world::Event;
+use ottla::broker::lifecycle::{self, Effect, Standing, State};
+use ottla::controller::command::RegisterError;
+use ottla::replica::view::View;
+
+use super::call::{Asked, AssignReplicas, Caller, Command, Heartbeat, Outcome};
+use super::network::{Body, Message};
+use super::world::{Event, World};
 
 const TICK: u64 = 20;
 const CALL_TIMEOUT: u64 = 150;
@@ -50,11 +42,40 @@ impl World<'_> {
                 }
             }
         }
+        self.tell_homes(node);
         self.lead_on(node);
         // A log that the leader of the quorum has, and this node has not heard of.
         if self.rng.chance(30) {
             self.schedule_on(node, 1, Event::Follow);
         }
+    }
+
+    /// Tells the controller where replicas lie, time and again until the metadata show it.
+    pub(super) fn tell_homes(&mut self, node: usize) {
+        let Some(process) = self.process(node) else {
+            return;
+        };
+        let homes = process.homes_to_tell();
+        let Some(epoch) = process.epoch.filter(|_| !homes.is_empty()) else {
+            return;
+        };
+        let broker = process.registration.broker;
+        let by_directory = homes.into_iter().map(|(key, home)| {
+            let partitions = vec![key.partition.get()];
+            (home, vec![(key.topic, partitions)])
+        });
+        let command = Command::AssignReplicas(AssignReplicas {
+            broker,
+            epoch,
+            directories: by_directory.collect(),
+        });
+        let to = self.quorum.leader.unwrap_or(node);
+        let body = Body::Ask(Asked::by_nobody(command));
+        self.send(&Message {
+            from: node,
+            to,
+            body,
+        });
     }
 
     /// A leader that was in doubt leads on, once a majority says so and it has applied all there is.

@@ -1,6 +1,5 @@
 //! Processes start and end, and disks keep or lose what they had.
 
-use super::world::World;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use ottla::metadata::BrokerEpoch;
 
 use super::check::Violation;
 use super::node::Node;
-use super::world::Event;
+use super::world::{Event, World};
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +56,13 @@ impl World<'_> {
         if machine.process.is_none() {
             return;
         }
+        // The power may have gone in the middle of a call, also of those of a stop; nor does anybody know what a disk has
+        // that failed to sync.
+        let ending = if machine.has_failed() {
+            Ending::PowerCut
+        } else {
+            ending
+        };
         self.oracle.leave(machine, node, ending != Ending::PowerCut);
         machine.end();
         self.deferred.remove(&node);

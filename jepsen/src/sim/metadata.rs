@@ -2,8 +2,7 @@
 
 use super::check::Violation;
 use super::quorum;
-use super::world::Event;
-use super::world::World;
+use super::world::{Event, World};
 
 impl World<'_> {
     /// The node's copy of the quorum's log comes further, if it hears of its leader.

@@ -96,6 +96,8 @@ pub(super) struct Process {
     pub(super) call: Option<u64>,
     pub(super) isr_waiting: BTreeMap<ReplicaKey, IsrProposal>,
     pub(super) isr_call: Option<(u64, Vec<IsrProposal>)>,
+    /// Where replicas lie of which the metadata say something else.
+    pub(super) homes: BTreeMap<ReplicaKey, DirectoryId>,
     pub(super) followed: BTreeMap<ReplicaKey, Followed>,
     pub(super) controller: Option<Controller>,
     pub(super) is_disk_due: bool,
@@ -210,6 +212,7 @@ impl Node {
             call: None,
             isr_waiting: BTreeMap::new(),
             isr_call: None,
+            homes: BTreeMap::new(),
             followed: BTreeMap::new(),
             controller: None,
             is_disk_due: false,
@@ -277,6 +280,22 @@ impl Process {
         while let Ok(replica) = self.work.try_recv() {
             replica.work_for(16);
         }
+    }
+
+    /// Where replicas lie that the metadata have elsewhere, for the controller.
+    pub(super) fn homes_to_tell(&mut self) -> Vec<(ReplicaKey, DirectoryId)> {
+        for key in self.replicas.in_doubt().take() {
+            self.homes
+                .extend(self.replicas.lies_in(key).map(|home| (key, home)));
+        }
+        let (image, me) = (self.publisher.image(), self.registration.broker);
+        self.homes.retain(|key, home| {
+            let topic = image.topics().by_id(key.topic);
+            let partition = topic.and_then(|topic| topic.partition(key.partition));
+            let shown = partition.and_then(|partition| partition.directory_of(me));
+            shown.is_some_and(|shown| shown != *home)
+        });
+        self.homes.iter().map(|(key, home)| (*key, *home)).collect()
     }
 
     pub(super) fn replica(&self, key: ReplicaKey) -> Option<Arc<Replica>> {
