@@ -20,6 +20,10 @@ fix:
 test filter="":
     cargo test --workspace {{filter}}
 
+# Clusters over simulated disks, links and time, SEEDS histories.
+simulate seeds="1000":
+    cargo run --release -p ottla-jepsen --features node --bin ottla-fault -- sim --seeds {{seeds}}
+
 # Three Raft nodes over a disk that loses what was not synced, SEEDS histories.
 sim seeds="1000":
     OTTLA_SEEDS={{seeds}} cargo test --release -p ottla-raft --test cluster
