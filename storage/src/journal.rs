@@ -107,6 +107,7 @@ pub struct Journal {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     inner: Mutex<Inner>,
+    was_there: bool,
 }
 
 #[derive(Debug)]
@@ -174,13 +175,13 @@ impl Journal {
             crate::fs::replace(&**fs, &path, &header()).map_err(io)?;
             len = format::HEADER_BYTES as u64;
             let file = fs.open(&path, OpenMode::Existing).map_err(io)?;
-            return Ok(Self::over(fs, dir, file, len, logs));
+            return Ok(Self::over(fs, dir, file, len, logs, false));
         }
         if len != bytes.len() as u64 {
             file.set_len(len).map_err(io)?;
             file.sync().map_err(io)?;
         }
-        Ok(Self::over(fs, dir, file, len, logs))
+        Ok(Self::over(fs, dir, file, len, logs, true))
     }
 
     fn over(
@@ -189,6 +190,7 @@ impl Journal {
         file: Arc<dyn File>,
         len: u64,
         logs: BTreeMap<LogKey, LogState>,
+        was_there: bool,
     ) -> Self {
         let inner = Inner {
             file,
@@ -203,7 +205,13 @@ impl Journal {
             fs: Arc::clone(fs),
             dir: dir.to_owned(),
             inner: Mutex::new(inner),
+            was_there,
         }
+    }
+
+    /// Whether there was one before this start: what it does not know then was never promised to anybody.
+    pub(crate) fn was_there(&self) -> bool {
+        self.was_there
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

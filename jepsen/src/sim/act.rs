@@ -261,6 +261,7 @@ impl World<'_> {
             // Some of what is committed: a history that is always cut at its end is soon empty.
             let back = self.rng.below(40);
             let before = log_content::raw(led.high_watermark()).saturating_sub(back);
+            self.oracle.delete_below(key, before);
             let before = log_content::offset(before);
             client::delete(&replica, (node, &ears), Some(before), deadline);
             self.touch(node);

@@ -56,12 +56,20 @@ struct History {
     settled: Option<LeaderEpoch>,
 }
 
+/// A log as it was last seen.
+#[derive(Debug, Default)]
+struct Content {
+    start: u64,
+    batches: Vec<Batch>,
+}
+
 /// A replica as it was last seen.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     epoch: LeaderEpoch,
     is_led: bool,
     high_watermark: u64,
+    log_start: u64,
     log_end: u64,
 }
 
@@ -82,7 +90,10 @@ pub(super) struct Oracle {
     histories: BTreeMap<ReplicaKey, History>,
     reigns: BTreeMap<(ReplicaKey, LeaderEpoch), (usize, u64)>,
     marks: BTreeMap<(usize, u64, ReplicaKey), Mark>,
+    contents: BTreeMap<(usize, u64, ReplicaKey), Content>,
     left: BTreeMap<(usize, ReplicaKey), Left>,
+    /// The highest offset below which records were asked to be deleted.
+    deleted_below: BTreeMap<ReplicaKey, u64>,
 }
 
 /// What a check needs besides the past.
@@ -115,6 +126,29 @@ impl Scene<'_> {
             Some((position(*id), log))
         });
         members.collect()
+    }
+}
+
+impl Scene<'_> {
+    /// The leader leads, and what it has is committed and known to be so everywhere.
+    fn check_level(&self, key: ReplicaKey, leader: BrokerId) -> Result<(), Violation> {
+        for (node, machine) in self.nodes.iter().enumerate() {
+            let process = machine.process.as_ref();
+            let Some(replica) = process.and_then(|process| process.replica(key)) else {
+                continue;
+            };
+            let view = replica.view();
+            let (is_led, high_watermark, end) = match &**view {
+                View::Led(led) => (true, led.high_watermark(), led.log.log_end()),
+                View::Followed(one) => (false, one.high_watermark, one.log.log_end()),
+                View::Closed | View::Refused(_) => continue,
+            };
+            if is_led != (machine.id == leader) || high_watermark != end {
+                let what = format!("all is healed, and it {}", standing(&view));
+                return Err(broken("liveness", node, key, &what));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -159,6 +193,7 @@ impl Oracle {
                         epoch: led.reign.leader_epoch,
                         is_led: true,
                         high_watermark: raw(led.reign.high_watermark),
+                        log_start: raw(led.log.log_start()),
                         log_end: raw(led.log.log_end()),
                     },
                     &led.log,
@@ -168,6 +203,7 @@ impl Oracle {
                         epoch: followed.leader_epoch,
                         is_led: false,
                         high_watermark: raw(followed.high_watermark),
+                        log_start: raw(followed.log.log_start()),
                         log_end: raw(followed.log.log_end()),
                     },
                     &followed.log,
@@ -191,6 +227,7 @@ impl Oracle {
                 before.epoch == mark.epoch
                     && before.is_led == mark.is_led
                     && before.high_watermark == mark.high_watermark
+                    && before.log_start == mark.log_start
                     && before.log_end == mark.log_end
             }) {
                 continue;
@@ -218,6 +255,13 @@ impl Oracle {
             );
             return bad("R1", &text);
         }
+        if now.log_start > self.deleted_below.get(&key).copied().unwrap_or(0) {
+            let text = format!(
+                "its log begins at {}, and nobody deleted that much",
+                now.log_start
+            );
+            return bad("1", &text);
+        }
         if before.is_some_and(|before| before.epoch > now.epoch) {
             return bad("R5", "it acts under an older leader epoch than before");
         }
@@ -233,13 +277,34 @@ impl Oracle {
                 );
             }
         }
+        let boot = scene.nodes.get(node).map_or(0, |machine| machine.boot);
         let known = before.map_or(0, |before| before.log_end.min(now.log_end));
         let history = self.histories.entry(key).or_default();
-        history.match_logs((node, key), log, known)?;
+        let found = history.match_logs((node, key), log, known)?;
+        if before.is_none()
+            && found
+                .first()
+                .is_some_and(|first| first.base < now.log_start)
+        {
+            counts.add("first batch with the log start inside");
+        }
+        let content = self.contents.entry((node, boot, key)).or_default();
+        content.start = now.log_start;
+        content.batches.retain(|batch| batch.last < known);
+        let end = content.batches.last().map_or(0, |batch| batch.last + 1);
+        let fresh = found.into_iter().filter(|batch| batch.base >= end);
+        content.batches.extend(fresh);
+        // A replica of before an unclean election knows a past that is over, until its leader has told it.
+        if history.unclean.is_empty() {
+            let is_longer = before.is_some_and(|before| before.log_end <= now.log_end);
+            let from = before.filter(|_| is_longer);
+            let from = from.map_or(0, |before| before.high_watermark);
+            let to = now.high_watermark.min(history.end);
+            history.check_range((node, key), "2", log, (from, to))?;
+        }
         if !now.is_led {
             return Ok(());
         }
-        let boot = scene.nodes.get(node).map_or(0, |machine| machine.boot);
         let reign = self.reigns.entry((key, now.epoch)).or_insert((node, boot));
         if *reign != (node, boot) {
             return bad(
@@ -361,7 +426,7 @@ impl Oracle {
                 .is_some_and(|now| now.leader_epoch.get() == batch.epoch);
             let found = batches(&log, batch.base, batch.last + 1);
             let is_there = found.is_ok_and(|found| found.first() == Some(&batch));
-            if is_current && !is_there && raw(log.log_start()) <= batch.base {
+            if is_current && !is_there && raw(log.log_start()) <= batch.last {
                 let text = format!(
                     "{batch:?} was acknowledged by node {} without this member of the ISR",
                     node + 1
@@ -397,27 +462,29 @@ impl Oracle {
         Ok(())
     }
 
-    /// The process of a node is about to end: what its logs hold.
+    /// The process of a node is about to end, or to stop: what its logs hold, as far as they were ever open.
     pub(super) fn leave(&mut self, machine: &Node, node: usize, is_whole: bool) {
         let Some(process) = &machine.process else {
             return;
         };
-        for (key, replica) in process.all_replicas() {
-            let Some(log) = log_of(&replica.view()) else {
-                continue;
+        let own = self.contents.iter();
+        let own = own.filter(|((at, boot, _), _)| (*at, *boot) == (node, machine.boot));
+        for ((_, _, key), content) in own {
+            let state = process.directory.log(Replicas::log_key(*key));
+            let left = Left {
+                batches: content.batches.clone(),
+                start: content.start,
+                synced: state.map_or(0, |state| raw(state.recovery_point)),
+                is_whole,
             };
-            let state = process.directory.log(Replicas::log_key(key));
-            let synced = state.map_or(0, |state| raw(state.recovery_point));
-            if let Ok(batches) = batches(&log, 0, u64::MAX) {
-                let left = Left {
-                    batches,
-                    start: raw(log.log_start()),
-                    synced,
-                    is_whole,
-                };
-                self.left.insert((node, key), left);
-            }
+            self.left.insert((node, *key), left);
         }
+    }
+
+    /// Somebody asks for records below this to be deleted.
+    pub(super) fn delete_below(&mut self, key: ReplicaKey, before: u64) {
+        let known = self.deleted_below.entry(key).or_default();
+        *known = before.max(*known);
     }
 
     /// What a process left in its page cache is gone after all.
@@ -430,6 +497,7 @@ impl Oracle {
     /// The disk of a node was replaced.
     pub(super) fn forget_disk(&mut self, node: usize) {
         self.left.retain(|(at, _), _| *at != node);
+        self.contents.retain(|(at, _, _), _| *at != node);
     }
 
     /// What the metadata became, in one entry.
@@ -437,17 +505,38 @@ impl Oracle {
         &mut self,
         before: &MetadataImage,
         after: &MetadataImage,
+        fenced: &BTreeSet<BrokerId>,
         may_lack: impl Fn(BrokerId) -> bool,
         counts: &mut Counts,
     ) -> Result<(), Violation> {
         let delta = MetadataDelta::between(before, after);
+        // Who might have led cleanly, before and after.
+        let alive = |(old, new): (&PartitionImage, &PartitionImage)| {
+            let both = |id: &BrokerId| before.brokers().find(*id).zip(after.brokers().find(*id));
+            let lives = |id: &BrokerId| {
+                both(id).is_some_and(|(was, is)| {
+                    let has_home = new.directory_of(*id).is_some_and(|home| {
+                        was.directories.contains(&home) && is.directories.contains(&home)
+                    });
+                    was.epoch == is.epoch && was.is_active() && is.is_active() && has_home
+                })
+            };
+            let eligible = if old.isr.is_empty() {
+                &old.elr
+            } else {
+                &old.isr
+            };
+            // One that was fenced may be let in again in the same entry.
+            let eligible = eligible.iter().copied();
+            eligible.filter(|id| !fenced.contains(id)).find(lives)
+        };
         for ((topic, index), change) in &delta.partitions {
             let key = ReplicaKey {
                 topic: *topic,
                 partition: *index,
             };
             if let Some(old) = &change.old {
-                self.check_change(key, (old, &change.new), &may_lack, counts)?;
+                self.check_change(key, (old, &change.new), &may_lack, alive, counts)?;
             }
         }
         for topic in after.topics().iter() {
@@ -467,6 +556,10 @@ impl Oracle {
             }
             if old.epoch != new.epoch {
                 check_restart(before, after, *id)?;
+                if old.incarnation == new.incarnation {
+                    let text = format!("broker {id} registered twice and got another epoch");
+                    return Err(Violation::new("16", text));
+                }
             }
         }
         Ok(())
@@ -478,6 +571,7 @@ impl Oracle {
         key: ReplicaKey,
         (old, new): (&PartitionImage, &PartitionImage),
         may_lack: impl Fn(BrokerId) -> bool,
+        alive: impl Fn((&PartitionImage, &PartitionImage)) -> Option<BrokerId>,
         counts: &mut Counts,
     ) -> Result<(), Violation> {
         let bad = |what: &str| {
@@ -506,12 +600,25 @@ impl Oracle {
         if new.isr.len() > old.isr.len() {
             counts.add("ISR expansion");
         }
-        let is_unclean =
-            new.recovery_state == RecoveryState::Recovering && new.leader_epoch > old.leader_epoch;
-        if is_unclean {
+        // Whoever is elected out of neither set may lack records. A partition may be called recovering for longer.
+        let winner = new.leader.filter(|_| new.leader_epoch > old.leader_epoch);
+        let winner = winner.filter(|id| !old.isr.contains(id) && !old.elr.contains(id));
+        // Of several changes in one entry only the last is seen: the winner may have come into a set in between.
+        let is_one = old.partition_epoch.next() == Some(new.partition_epoch);
+        let winner = winner.filter(|_| is_one || new.recovery_state == RecoveryState::Recovering);
+        let is_unclean = winner.is_some();
+        if let Some(winner) = winner {
             counts.add("election, unclean");
+            if new.recovery_state != RecoveryState::Recovering {
+                return Err(bad("an election out of ISR and ELR is not called one"));
+            }
+            if let Some(better) = alive((old, new)) {
+                return Err(bad(&format!(
+                    "{winner} was elected although {better} lives"
+                )));
+            }
             // The last leader that is known leads again where nobody is sure to have everything; whose data were not lost has.
-            if new.leader.is_none_or(may_lack) {
+            if may_lack(winner) {
                 let history = self.histories.entry(key).or_default();
                 history.unclean.insert(new.leader_epoch);
             }
@@ -564,6 +671,15 @@ impl Oracle {
                 let history = self.histories.entry(key).or_default();
                 let mut first: Option<Vec<Batch>> = None;
                 let logs = scene.in_sync(key);
+                if logs.len() < image.replicas.len() {
+                    let text = format!(
+                        "partition {} is not served by all: {}",
+                        partition.get(),
+                        state(image)
+                    );
+                    return Err(Violation::new("liveness", text));
+                }
+                scene.check_level(key, leader)?;
                 let start = logs.iter().map(|(_, log)| raw(log.log_start())).max();
                 for (node, log) in logs {
                     history.check_prefix((node, key), "1", &log, history.end)?;
@@ -695,12 +811,12 @@ fn check_recovered(
     // Where a log starts is written down in time, not at once: it may have moved back.
     let start = raw(log.log_start()).max(left.start);
     let mut now = batches(log, start, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
-    now.retain(|batch| batch.base >= start);
+    now.retain(|batch| batch.last >= start);
     let was: Vec<Batch> = left
         .batches
         .iter()
         .copied()
-        .filter(|batch| batch.base >= start)
+        .filter(|batch| batch.last >= start)
         .collect();
     let same = was.iter().zip(&now).take_while(|(a, b)| a == b).count();
     let kept_to = same
@@ -721,7 +837,9 @@ fn check_recovered(
     }
     // What a truncation took away may be back after a crash; the fetch that asks by epochs takes it away again.
     let strange = now.iter().skip(same).find(|batch| {
-        batch.epoch != mark.epoch.get() && !history.is_some_and(|history| history.has_seen(batch))
+        left.is_whole
+            && batch.epoch != mark.epoch.get()
+            && !history.is_some_and(|history| history.has_seen(batch))
     });
     if let Some(batch) = strange {
         let text = format!("{batch:?} was never in this log");
@@ -803,11 +921,11 @@ impl History {
         (node, key): (usize, ReplicaKey),
         log: &LogView,
         known: u64,
-    ) -> Result<(), Violation> {
+    ) -> Result<Vec<Batch>, Violation> {
         let found = batches(log, known.saturating_sub(1), u64::MAX)
             .map_err(|error| broken("S5", node, key, &error))?;
         let mut before = None;
-        for batch in found {
+        for batch in found.iter().copied() {
             let place = self.places.entry((batch.epoch, batch.base));
             let (there, theirs) = *place.or_insert((batch, before));
             let is_same_before = before.is_none() || theirs.is_none() || before == theirs;
@@ -822,7 +940,7 @@ impl History {
             }
             before = Some(batch);
         }
-        Ok(())
+        Ok(found)
     }
 
     fn has_seen(&self, batch: &Batch) -> bool {
@@ -847,7 +965,7 @@ impl History {
             let parts = |known: &BTreeMap<u64, Batch>| {
                 let mut lost = known
                     .values()
-                    .filter(|batch| batch.base >= start && own.get(&batch.base) != Some(*batch));
+                    .filter(|batch| batch.last >= start && own.get(&batch.base) != Some(*batch));
                 lost.next().map(|batch| batch.base)
             };
             if let Some(cut) = parts(&self.committed)
@@ -875,20 +993,33 @@ impl History {
 
     fn check_prefix(
         &self,
-        (node, key): (usize, ReplicaKey),
+        at: (usize, ReplicaKey),
         rule: &'static str,
         log: &LogView,
         end: u64,
     ) -> Result<(), Violation> {
-        let start = raw(log.log_start());
-        let own = batches(log, 0, end).map_err(|error| broken("S4", node, key, &error))?;
-        let mut committed = self.committed.range(..end).map(|(_, batch)| batch);
-        let mut own = own.iter();
-        let known = committed.by_ref().filter(|batch| batch.base >= start);
-        for batch in known {
-            let found = own.by_ref().find(|own| own.base >= batch.base);
-            if found != Some(batch) {
-                let text = format!("committed is {batch:?}, and it has {found:?}");
+        self.check_range(at, rule, log, (0, end))
+    }
+
+    /// Whether a log has what was committed of these offsets, as far as it reaches back.
+    fn check_range(
+        &self,
+        (node, key): (usize, ReplicaKey),
+        rule: &'static str,
+        log: &LogView,
+        (from, to): (u64, u64),
+    ) -> Result<(), Violation> {
+        let from = from.max(raw(log.log_start()));
+        let own = batches(log, from, to).map_err(|error| broken("S4", node, key, &error))?;
+        let own: BTreeMap<u64, Batch> = own.into_iter().map(|batch| (batch.base, batch)).collect();
+        let committed = self.committed.range(..to).map(|(_, batch)| batch);
+        let known = committed.rev().take_while(|batch| batch.last >= from);
+        for batch in known.filter(|batch| batch.last < to) {
+            if own.get(&batch.base) != Some(batch) {
+                let text = format!(
+                    "committed is {batch:?}, and it has {:?}",
+                    own.get(&batch.base)
+                );
                 return Err(broken(rule, node, key, &text));
             }
         }
@@ -903,7 +1034,7 @@ impl History {
         let start = raw(log.log_start());
         let own = batches(log, 0, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
         let own: BTreeMap<u64, Batch> = own.into_iter().map(|batch| (batch.base, batch)).collect();
-        for batch in self.acked.values().filter(|batch| batch.base >= start) {
+        for batch in self.acked.values().filter(|batch| batch.last >= start) {
             if own.get(&batch.base) != Some(batch) {
                 let text = format!(
                     "{batch:?} was acknowledged, and it has {:?}",

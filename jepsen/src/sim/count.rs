@@ -19,6 +19,7 @@ pub(super) const KINDS: &[&str] = &[
     "ISR expansion",
     "truncation of a batch or more",
     "log begun anew behind its leader",
+    "first batch with the log start inside",
     "controller change",
     "proposal with unclear outcome",
     "snapshot installed",

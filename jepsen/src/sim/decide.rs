@@ -42,7 +42,7 @@ impl World<'_> {
             .apply(&mut process.machine, process.applied_index, all);
         process.applied_index = all;
         let image = process.publisher.image();
-        self.quorum.check(&image)?;
+        self.quorum.check(&image, all)?;
         let mut controller = Controller::new(term, session);
         let first = first_records(&self.settings, &image);
         controller.is_active = first.is_empty();
@@ -193,6 +193,7 @@ impl World<'_> {
                 self.quorum
                     .apply(&mut process.machine, process.applied_index, all);
                 process.applied_index = all;
+                self.quorum.check(&process.publisher.image(), all)?;
             }
             self.after_applying(by);
         }

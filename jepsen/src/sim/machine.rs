@@ -109,6 +109,9 @@ impl World<'_> {
 
     /// The stop that a process waited for.
     pub(super) fn stop_in_order(&mut self, node: usize) {
+        if let Some(machine) = self.nodes.get(node) {
+            self.oracle.leave(machine, node, true);
+        }
         let Some(process) = self.process(node) else {
             return;
         };

@@ -30,7 +30,7 @@ impl World<'_> {
                 .apply(&mut process.machine, process.applied_index, to);
             process.applied_index = to;
             let image = process.publisher.image();
-            self.quorum.check(&image)?;
+            self.quorum.check(&image, to)?;
             if to < has {
                 self.schedule_on(node, delay, Event::Follow);
             }
@@ -79,7 +79,7 @@ impl World<'_> {
         process.applied_index = covers;
         machine.log_index = machine.log_index.max(covers);
         let image = process.publisher.image();
-        self.quorum.check(&image)?;
+        self.quorum.check(&image, covers)?;
         self.counts.add("snapshot installed");
         self.after_applying(node);
         self.touch(node);

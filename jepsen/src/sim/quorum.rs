@@ -39,13 +39,14 @@ pub(super) struct Quorum {
     pub(super) alone_since: Option<u64>,
     machine: MetadataMachine,
     publisher: Publisher,
-    digests: BTreeMap<ImageVersion, u64>,
+    /// The image's version and digest after each entry, from none on.
+    digests: Vec<(ImageVersion, u64)>,
 }
 
 /// A state machine and where it publishes.
 pub(super) fn machine() -> (MetadataMachine, Publisher) {
     let publisher = Publisher::default();
-    // A machine that can't go on says so in its answers, and the comparison with the log's image shows it.
+    // A machine that can't go on keeps its image, and the comparison with the log's shows it.
     let on_fatal = Box::new(|_: &MachineError| ());
     (MetadataMachine::new(publisher.clone(), on_fatal), publisher)
 }
@@ -53,6 +54,7 @@ pub(super) fn machine() -> (MetadataMachine, Publisher) {
 impl Quorum {
     pub(super) fn new() -> Self {
         let (machine, publisher) = machine();
+        let image = publisher.image();
         Self {
             entries: Vec::new(),
             snapshots: BTreeMap::new(),
@@ -63,7 +65,7 @@ impl Quorum {
             alone_since: None,
             machine,
             publisher,
-            digests: BTreeMap::new(),
+            digests: vec![(ImageVersion::default(), image.digest())],
         }
     }
 
@@ -86,7 +88,7 @@ impl Quorum {
         let answer = self.machine.apply(index(self.entries.len()), &bytes);
         self.entries.push(bytes);
         let after = self.image();
-        self.digests.insert(after.version(), after.digest());
+        self.digests.push((after.version(), after.digest()));
         if self.entries.len().is_multiple_of(SNAPSHOT_EVERY) {
             self.snapshots
                 .insert(self.entries.len(), self.machine.snapshot());
@@ -126,21 +128,17 @@ impl Quorum {
             at = covers;
         }
         self.apply(&mut machine, at, count);
+        self.check(&publisher.image(), count)?;
         Ok((machine, publisher, count))
     }
 
-    /// M1, Q1: a node's image is the one that the log made of the same version.
-    pub(super) fn check(&self, image: &MetadataImage) -> Result<(), Violation> {
-        match self.digests.get(&image.version()) {
-            Some(digest) if *digest != image.digest() => Err(Violation::new(
-                "M1",
-                format!(
-                    "a node's image of version {} is another one",
-                    image.version()
-                ),
-            )),
-            _ => Ok(()),
+    /// M1, Q1: the image of a node that has applied `count` entries is the one that these made.
+    pub(super) fn check(&self, image: &MetadataImage, count: usize) -> Result<(), Violation> {
+        if self.digests.get(count) == Some(&(image.version(), image.digest())) {
+            return Ok(());
         }
+        let text = format!("a node's image after {count} entries is another one");
+        Err(Violation::new("M1", text))
     }
 
     /// M1 and Appendix C 17, 18: a replay of the whole log, and each snapshot with the rest of it, make the same image.

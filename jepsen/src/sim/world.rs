@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ottla::config::{NodeConfig, Sources};
 use ottla::controller::Settings;
 use ottla::controller::machine::Applied;
+use ottla::metadata::record::{Entry, Record};
 use ottla::metadata::{BrokerEpoch, BrokerId, PartitionIndex, TopicId};
 use ottla::replica::ReplicaKey;
 use ottla_storage::Clock as _;
@@ -217,6 +218,7 @@ impl<'p> World<'p> {
         self.heal()?;
         let deadline = self.now + PATIENCE;
         let mut whole_since = None;
+        let mut settled_at = self.quorum.image().version();
         while self.now < deadline {
             self.step()?;
             for node in 0..self.nodes.len() {
@@ -232,14 +234,18 @@ impl<'p> World<'p> {
             if self.now > deadline - PATIENCE / 2 && !self.is_operator_here {
                 // Whom nobody can know to have everything only an operator lets lead.
                 self.is_operator_here = true;
+                self.check_operator_is_needed()?;
                 self.elect_uncleanly();
             }
-            if !self.is_whole() {
+            // An election, of a preferred leader for example, takes a while to get around.
+            let version = self.quorum.image().version();
+            if !self.is_whole() || version != settled_at {
+                settled_at = version;
                 whole_since = None;
                 continue;
             }
             // Long enough for the last high watermarks to get around.
-            if self.now > *whole_since.get_or_insert(self.now) + 200 {
+            if self.now > *whole_since.get_or_insert(self.now) + 400 {
                 break;
             }
         }
@@ -251,6 +257,36 @@ impl<'p> World<'p> {
         };
         self.oracle.check_end(&scene)?;
         self.quorum.check_replays()
+    }
+
+    /// Nobody who is sure to have everything is there to lead.
+    fn check_operator_is_needed(&self) -> Result<(), Violation> {
+        let image = self.quorum.image();
+        for topic in image.topics().iter() {
+            for (index, partition) in topic.partitions().filter(|(_, one)| one.leader.is_none()) {
+                let eligible = if partition.isr.is_empty() {
+                    &partition.elr
+                } else {
+                    &partition.isr
+                };
+                let lives = |id: &BrokerId| {
+                    image.brokers().find(*id).is_some_and(|found| {
+                        let home = partition.directory_of(*id);
+                        let has_home = home.is_some_and(|home| found.directories.contains(&home));
+                        found.is_active() && has_home
+                    })
+                };
+                if let Some(id) = eligible.iter().find(|id| lives(id)) {
+                    let state = super::check::state(partition);
+                    let text = format!(
+                        "partition {} has no leader although {id} lives: {state}",
+                        index.get()
+                    );
+                    return Err(Violation::new("liveness", text));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Until the cluster is whole and its topic is there.
@@ -271,6 +307,20 @@ impl<'p> World<'p> {
     /// Whether every partition has all its replicas in sync, and every node serves.
     fn is_whole(&self) -> bool {
         let image = self.quorum.image();
+        let serves = |node: &Node| {
+            let process = node.process.as_ref();
+            let registered = image.brokers().find(node.id);
+            process
+                .zip(registered)
+                .is_some_and(|(process, registered)| {
+                    process.is_serving
+                        && process.epoch == Some(registered.epoch)
+                        && registered.is_active()
+                })
+        };
+        if !self.nodes.iter().all(serves) {
+            return false;
+        }
         let mut partitions = image
             .topics()
             .iter()
@@ -445,6 +495,7 @@ impl<'p> World<'p> {
 
     /// An entry is committed: it is in the log, and every node will have it.
     pub(super) fn commit(&mut self, proposal: Proposal) -> Result<Option<Applied>, Violation> {
+        let fenced = fenced_in(&proposal.bytes);
         let (before, after, applied) = self.quorum.commit(proposal.bytes);
         self.trace.add(after.digest());
         self.tell(|| {
@@ -475,7 +526,7 @@ impl<'p> World<'p> {
             is_anybody_allowed || has_lost
         };
         self.oracle
-            .check_entry(&before, &after, may_lack, &mut self.counts)?;
+            .check_entry(&before, &after, &fenced, may_lack, &mut self.counts)?;
         self.forget_degraded();
         for node in 0..self.nodes.len() {
             let slowness = self.nodes.get(node).map_or(0, |node| node.slowness);
@@ -634,6 +685,19 @@ impl<'p> World<'p> {
             self.schedule(self.now, due.at, due.event);
         }
     }
+}
+
+/// The brokers that an entry fences.
+fn fenced_in(entry: &[u8]) -> BTreeSet<BrokerId> {
+    let records = Entry::decode(entry).map(|entry| entry.records);
+    let records = records.unwrap_or_default();
+    let fenced = records.iter().filter_map(|record| match record {
+        Record::BrokerChange(change) if change.fenced == Some(true) => {
+            BrokerId::from_wire(change.broker)
+        }
+        _ => None,
+    });
+    fenced.collect()
 }
 
 fn minimum(shape: &Shape) -> usize {

@@ -155,6 +155,11 @@ fn take_marker(fs: &dyn Fs, dir: &Path) -> io::Result<Option<i64>> {
 }
 
 /// Takes up the logs that the journal does not know: it was lost, or a crash came between the two.
+///
+/// With a journal that is there, such a log was never announced as flushed, nor was anything below its start ever taken: the
+/// journal would have heard of it first, durably. One that begins behind offset 0 has lost its beginning in a power cut.
+/// Taken up as it is, it would say that the beginning was deleted, and its leader's log might end below its start; so it is
+/// set aside, and the replica begins anew.
 fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Result<()> {
     let known: BTreeSet<String> = directory
         .journal
@@ -162,6 +167,7 @@ fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Resu
         .iter()
         .map(|(key, state)| names::log_dir_name(&state.topic, key.partition))
         .collect();
+    let mut is_any_aside = false;
     for entry in entries
         .iter()
         .filter(|entry| entry.is_dir && !known.contains(&entry.name))
@@ -183,6 +189,16 @@ fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Resu
                     .map(|(base, _)| base)
                     .min();
                 let start = first.unwrap_or(Offset::ZERO);
+                if start > Offset::ZERO && directory.journal.was_there() {
+                    tracing::error!(dir = %dir.display(), %start, "what was not synced is lost at the log's beginning: set aside");
+                    set_aside(
+                        directory,
+                        &dir,
+                        &names::renamed(topic, LogKey { log, partition }, names::STRAY),
+                    )?;
+                    is_any_aside = true;
+                    continue;
+                }
                 let state = LogState {
                     topic: Arc::from(topic),
                     recovery_point: start,
@@ -203,7 +219,25 @@ fn adopt_strangers(directory: &Arc<Directory>, entries: &[DirEntry]) -> io::Resu
             Err(error) => tracing::error!(dir = %dir.display(), %error, "ignored"),
         }
     }
+    if is_any_aside {
+        directory.fs.sync_dir(&directory.path)?;
+    }
     directory.journal.sync()
+}
+
+/// Gives a directory the name of one that no log has. What was set aside earlier under it is older, and is kept.
+fn set_aside(directory: &Directory, dir: &Path, name: &str) -> io::Result<()> {
+    match directory.fs.rename(dir, &directory.path.join(name)) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            directory.fs.remove(dir)
+        }
+        renamed => renamed,
+    }
 }
 
 /// Says of every log in the journal what can be said from the outside.
