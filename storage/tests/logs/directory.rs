@@ -771,3 +771,45 @@ fn a_log_is_scanned_or_taken_away_and_never_both_at_once() {
     dir.run_pending();
     assert_eq!(dir.log_count(), 0);
 }
+
+/// R4: what was never synced may survive a power cut in parts. Taken up without its beginning a log said that the beginning
+/// had been deleted, and a replica with a hole joined those that are in sync.
+#[test]
+fn a_log_that_lost_its_beginning_is_set_aside_unless_the_journal_is_lost_too() {
+    let config = small_config();
+    for is_journal_lost in [false, true] {
+        let disk = SimDisk::new();
+        drop(start(Arc::new(disk.mount()), Path::new(DATA)).unwrap());
+        let journal = Path::new(DATA).join("partition-journal");
+        let empty = disk.read(&journal).unwrap();
+        let bench = start(Arc::new(disk.mount()), Path::new(DATA)).unwrap();
+        let mut log = bench.create(key(0), &config).unwrap();
+        append_many(&mut log, 60);
+        assert!(log.view().active_base() > offset(0), "several segments");
+        drop((bench, log));
+        disk.kill();
+        let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+        let dir = Path::new(DATA).join(format!("{TOPIC}-0"));
+        let names = fs.list(&dir).unwrap();
+        let bases = names
+            .iter()
+            .filter_map(|entry| entry.name.strip_suffix(".log")?.parse().ok());
+        let second: i64 = bases.filter(|base| *base > 0).min().unwrap();
+        fs.remove(&dir.join(format!("{:020}.log", 0))).unwrap();
+        if is_journal_lost {
+            fs.remove(&journal).unwrap();
+        } else {
+            disk.plant(&journal, empty);
+        }
+        let bench = start(Arc::clone(&fs), Path::new(DATA)).unwrap();
+        bench.recover(&config);
+        let log = bench.create(key(0), &config).unwrap();
+        if is_journal_lost {
+            assert_eq!(log.log_start().get(), second, "as retention left it");
+        } else {
+            assert_eq!((log.log_start().get(), log.log_end().get()), (0, 0));
+            let names = fs.list(Path::new(DATA)).unwrap();
+            assert!(names.iter().any(|entry| entry.name.ends_with("-stray")));
+        }
+    }
+}
