@@ -7,6 +7,7 @@
 //!   history, step by step, and its trace hash says so.
 //! - After every step the invariants of ARCHITECTURE.md (R, M, S) and Appendix C of the replication semantics are checked;
 //!   at the end everything is healed and has to come together.
+//! - Outside of it: last stable offsets, producer ids, groups and transactions, several data directories of a node, full disks.
 //! - A plan that fails is cut down to the shortest list of events that was found to fail.
 
 mod act;
