@@ -290,13 +290,19 @@ impl Oracle {
         }
         let content = self.contents.entry((node, boot, key)).or_default();
         content.start = now.log_start;
-        content.batches.retain(|batch| batch.last < known);
-        let end = content.batches.last().map_or(0, |batch| batch.last + 1);
-        let fresh = found.into_iter().filter(|batch| batch.base >= end);
-        content.batches.extend(fresh);
+        let is_longer = before.is_some_and(|before| {
+            before.log_end <= now.log_end && before.log_start == now.log_start
+        });
+        if is_longer {
+            let end = content.batches.last().map_or(0, |batch| batch.last + 1);
+            let fresh = found.into_iter().filter(|batch| batch.base >= end);
+            content.batches.extend(fresh);
+        } else {
+            content.batches =
+                batches(log, 0, u64::MAX).map_err(|error| broken("S5", node, key, &error))?;
+        }
         // A replica of before an unclean election knows a past that is over, until its leader has told it.
         if history.unclean.is_empty() {
-            let is_longer = before.is_some_and(|before| before.log_end <= now.log_end);
             let from = before.filter(|_| is_longer);
             let from = from.map_or(0, |before| before.high_watermark);
             let to = now.high_watermark.min(history.end);
