@@ -2,7 +2,8 @@
 //! in the sockets would be appended and acknowledged as if nothing had happened.
 //!
 //! - From a pause on, until the controller has answered a heartbeat that was sent after it and this broker has applied what
-//!   the controller knew by then, it does not know whether it still leads: it appends nothing for producers.
+//!   the controller knew by then, it does not know whether it still leads: it appends nothing for producers. An answer that
+//!   does not show that the controller still is one says nothing.
 //! - Whoever looks at the clock next notices, whether that is a core or the one who looks regularly.
 //! - Nothing else raises doubt. A controller that can't be reached elects nobody, so leaders go on without it.
 //! - A machine that sleeps together with its monotonic clock is not noticed.

@@ -320,8 +320,9 @@ async fn beat(
     };
     let version = BrokerHeartbeatRequest::API.served().max;
     let response = BrokerHeartbeatResponse::decode(&mut Reader::new(&answered.body), version);
-    // Whatever was answered: a fence from before it is known here by this version.
-    if let Some(pauses) = unsettled
+    // A fence from before such an answer is known here by this version.
+    let is_proof = response.as_ref().is_ok_and(proves_the_version);
+    if let Some(pauses) = unsettled.filter(|_| is_proof)
         && partitions::catch_up(&broker, answered.version).await
     {
         broker.pauses.settle(pauses);
@@ -342,6 +343,15 @@ async fn beat(
         }
         _ => Event::Failed,
     })
+}
+
+/// Whether the controller still led when it answered: that rests on a barrier, or on an entry that was applied. One that
+/// was paused itself tells of any other failure without asking its quorum, and of the image that it had before.
+fn proves_the_version(response: &BrokerHeartbeatResponse) -> bool {
+    matches!(
+        response.error_code,
+        ErrorCode::None | ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered
+    )
 }
 
 fn failed(error: Unanswered, what: &str) -> Called {

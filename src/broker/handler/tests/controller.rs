@@ -54,7 +54,27 @@ impl Carry for Parrot {
 
 /// A controller that registers everybody and lets them in, and keeps what it is told.
 #[derive(Clone, Debug, Default)]
-struct Clerk(Arc<Mutex<Vec<BrokerHeartbeatRequest>>>);
+struct Clerk {
+    told: Arc<Mutex<Vec<BrokerHeartbeatRequest>>>,
+    /// What it says to heartbeats.
+    code: Arc<Mutex<ErrorCode>>,
+}
+
+impl Clerk {
+    fn last(&self) -> Option<BrokerHeartbeatRequest> {
+        self.told.lock().unwrap().last().cloned()
+    }
+
+    /// Returns when a heartbeat that was begun from now on has been answered.
+    async fn answered(&self) {
+        let count = || self.told.lock().unwrap().len();
+        let before = count();
+        // One may have been on its way, and the last shows only that the one before is over.
+        while count() < before + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
 
 impl Carry for Clerk {
     fn carry<'a>(&'a self, _: &'a Peer, _: CarryClass, body: &'a [u8], _: Duration) -> Carried<'a> {
@@ -63,8 +83,9 @@ impl Carry for Clerk {
         if call.api_key == 63 {
             let mut reader = Reader::new(call.message);
             let beat = BrokerHeartbeatRequest::decode(&mut reader, call.api_version).unwrap();
-            self.0.lock().unwrap().push(beat);
+            self.told.lock().unwrap().push(beat);
             let response = BrokerHeartbeatResponse {
+                error_code: *self.code.lock().unwrap(),
                 is_caught_up: true,
                 is_fenced: false,
                 ..BrokerHeartbeatResponse::default()
@@ -279,7 +300,7 @@ fn a_core_that_does_not_answer_has_the_broker_ask_to_be_fenced_until_it_does() {
         let mut state = life.state();
         state.wait_for(|s| *s == State::Running).await.unwrap();
         let until = async |wants_fence| {
-            while clerk.0.lock().unwrap().last().map(|beat| beat.want_fence) != Some(wants_fence) {
+            while clerk.last().map(|beat| beat.want_fence) != Some(wants_fence) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -288,6 +309,37 @@ fn a_core_that_does_not_answer_has_the_broker_ask_to_be_fenced_until_it_does() {
         until(true).await;
         tokio::task::spawn_local(pulse.beat());
         until(false).await;
+    });
+}
+
+/// A controller that was paused with its broker, and whose quorum went on without it, said that it could not tell: the
+/// broker took that for word of what it led, and appended for producers.
+#[test]
+fn after_a_pause_only_an_answer_that_proves_something_ends_the_doubt() {
+    let interval = ("broker.heartbeat.interval.ms", "20");
+    with_world(&[interval], |world| async move {
+        let clerk = Clerk::default();
+        let life = begin_life(&world, &clerk);
+        life.ready();
+        let mut state = life.state();
+        state.wait_for(|s| *s == State::Running).await.unwrap();
+        let pauses = &world.broker.pauses;
+        for (code, is_proof) in [
+            (ErrorCode::RequestTimedOut, false),
+            (ErrorCode::None, true),
+            (ErrorCode::KafkaStorageError, false),
+            (ErrorCode::BrokerIdNotRegistered, true),
+            (ErrorCode::NotController, false),
+            (ErrorCode::StaleBrokerEpoch, true),
+        ] {
+            *clerk.code.lock().unwrap() = code;
+            clerk.answered().await;
+            let now = crate::clock::mono();
+            pauses.look(now);
+            pauses.look(now.saturating_add(Duration::from_hours(1)));
+            clerk.answered().await;
+            assert_eq!(pauses.unsettled().is_none(), is_proof, "{code:?}");
+        }
     });
 }
 
@@ -312,7 +364,7 @@ fn a_lost_directory_is_told_at_once() {
                 let mut dirs = world.broker.replicas.directories().iter();
                 let lost = dirs.find(|dir| dir.failure().is_some());
                 let is_told = |id| {
-                    let told = clerk.0.lock().unwrap();
+                    let told = clerk.told.lock().unwrap();
                     told.iter().any(|beat| beat.offline_log_dirs == [id])
                 };
                 if lost.is_some_and(|lost| is_told(lost.id().uuid())) {
