@@ -138,9 +138,14 @@ impl Directories {
         self.settle(replica);
         if replica.directory().is_none() {
             // The metadata name a directory that is not here, or hold the replica for lost. If all that were ever here
-            // work, there is nothing that a copy of the leader's log could be taken for.
-            if self.dirs.iter().any(|dir| dir.failure().is_some()) {
-                return Err(OpenFailure::Offline);
+            // work, there is nothing that a copy of the leader's log could be taken for. Or the replica is new, and none
+            // of those that work takes it just now.
+            let failed = self.dirs.iter().filter(|dir| dir.failure().is_some());
+            let is_new = replica.assigned_directory() == DIRECTORY_UNASSIGNED;
+            match failed.count() {
+                0 => {}
+                some if is_new && some < self.dirs.len() => return Err(OpenFailure::Unavailable),
+                _ => return Err(OpenFailure::Offline),
             }
             let home = (!is_led).then(|| self.choose(replica.key())).flatten();
             replica.set_directory(home.ok_or(OpenFailure::Unavailable)?);

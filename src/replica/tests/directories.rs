@@ -200,6 +200,29 @@ fn no_log_is_made_for_a_replica_that_may_lie_in_a_failed_directory() {
     assert!(pair.holds(1, partition(3)));
 }
 
+/// It was offline until the next start, for a disk that was full for a moment.
+#[test]
+fn a_new_replica_that_no_directory_takes_just_now_is_made_when_one_does() {
+    let pair = Pair::new();
+    pair.disks[0].fail_next_syncs(1);
+    let lost = pair.hear(partition(0), OTHER, pair.id(0));
+    pair.open(&lost);
+    assert!(pair.dirs[0].failure().is_some());
+    pair.replicas.set_hanging([pair.id(1)].into());
+    let new = pair.hear(partition(1), ME, DIRECTORY_UNASSIGNED);
+    pair.open(&new);
+    assert!(matches!(**new.view(), View::Closed), "{:?}", new.view());
+    pair.replicas.set_hanging(BTreeSet::new());
+    new.may_ask_open_again(MonoMillis::from_millis(0));
+    pair.open(&new);
+    assert!(pair.holds(1, partition(1)));
+    // Once the metadata hold it for lost, it may lie in the directory that failed.
+    pair.replicas.set_hanging([pair.id(1)].into());
+    let unknown = pair.hear(partition(2), ME, DIRECTORY_LOST);
+    pair.open(&unknown);
+    assert!(is_offline(&unknown));
+}
+
 /// With every directory at work nothing can be hidden: a follower copies what the leader has.
 #[test]
 fn a_follower_makes_a_new_log_in_place_of_a_lost_one_and_a_leader_does_not() {
