@@ -97,8 +97,8 @@ pub(crate) fn start(cx: Context, body: Body) -> Reply {
         Ok(plan) => plan,
         Err(error) => return cx.undecodable(error),
     };
-    let is_sure = cx.broker.pauses.is_sure(clock::mono());
-    if is_sure && !plan.is_behind {
+    let was_in_doubt = !cx.broker.pauses.is_sure(clock::mono());
+    if !was_in_doubt && !plan.is_behind {
         return begin(cx, body.frame, plan);
     }
     let deadline = plan.deadline;
@@ -109,10 +109,13 @@ pub(crate) fn start(cx: Context, body: Body) -> Reply {
             partitions::catch_up(&cx.broker, version).await;
         }
         match self::plan(&cx, &body) {
-            Ok(plan) if is_sure => {
+            // What is left of the client's time after a doubt. A log that this broker has only just heard of has its own
+            // time to open.
+            Ok(plan) if is_sure && was_in_doubt => {
                 let deadline = plan.deadline.min(deadline);
                 begin(cx, body.frame, Plan { deadline, ..plan })
             }
+            Ok(plan) if is_sure => begin(cx, body.frame, plan),
             Ok(plan) => begin(cx, body.frame, plan.refused(ErrorCode::NotLeaderOrFollower)),
             Err(error) => cx.undecodable(error),
         }

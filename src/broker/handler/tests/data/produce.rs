@@ -1,9 +1,12 @@
 //! Produce in every version: what is accepted, and what each kind of bad batch is answered.
 
+use std::task::Poll;
+
 use ottla_storage::batch::ProducerStamp;
 use ottla_storage::{ProducerEpoch, ProducerId, Sequence};
 
 use super::*;
+use crate::broker::partitions;
 use crate::wire::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
 };
@@ -346,6 +349,49 @@ fn after_a_pause_nothing_is_appended_until_the_controller_was_heard_of() {
             .start(&request("t", Uuid::nil(), 1, &records), 9);
         pauses.settle(pauses.unsettled().unwrap());
         let bytes = ended(unanswered).await.unwrap().expect("an answer");
+        let response = decoded::<ProduceRequest<'_>>(&bytes, 9);
+        let part = &response.responses[0].partition_responses[0];
+        assert_eq!((part.error_code, part.base_offset), (ErrorCode::None, 0));
+    });
+}
+
+/// A client's time is about acknowledgements. One with little of it, which has heard of a new partition before its leader
+/// has, lost its batch to a log that was just being opened.
+#[test]
+fn a_partition_that_was_made_a_moment_ago_has_time_to_open_its_log() {
+    with_world(&[], |world| async move {
+        let world = Rc::new(world);
+        let early = world.clone();
+        let producing = tokio::task::spawn_local(async move {
+            let is_known = || {
+                early
+                    .broker
+                    .metadata
+                    .image()
+                    .topics()
+                    .by_name("t")
+                    .is_some()
+            };
+            // Its turn comes again before that of whoever hears of the topic later.
+            std::future::poll_fn(|task| {
+                if is_known() {
+                    return Poll::Ready(());
+                }
+                task.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            let image = early.broker.metadata.image();
+            assert!(!partitions::is_caught_up(&early.broker, &image));
+            let records = batch_of(1, 10);
+            let asked = ProduceRequest {
+                timeout_ms: 0,
+                ..request("t", Uuid::nil(), 1, &records)
+            };
+            early.client().call(&asked, 9).await
+        });
+        world.create("t", 1).await;
+        let bytes = producing.await.unwrap();
         let response = decoded::<ProduceRequest<'_>>(&bytes, 9);
         let part = &response.responses[0].partition_responses[0];
         assert_eq!((part.error_code, part.base_offset), (ErrorCode::None, 0));
