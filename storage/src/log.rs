@@ -110,6 +110,8 @@ pub(crate) struct Found {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) active: Growing,
     pub(crate) epochs: EpochCache,
+    /// What the checkpoint holds of them.
+    pub(crate) written_epochs: EpochCache,
     pub(crate) producers: ProducerStates,
 }
 

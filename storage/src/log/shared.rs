@@ -61,7 +61,7 @@ struct Durable {
     /// The recovery point in the journal.
     journaled: Offset,
     high_watermark: Offset,
-    epochs: Arc<EpochCache>,
+    written_epochs: Arc<EpochCache>,
     settle_after: Duration,
     is_settling: bool,
 }
@@ -70,6 +70,8 @@ struct Durable {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) view: LogView,
+    /// What the checkpoint holds: not what the view does, where that had to be found in the batches.
+    pub(crate) written_epochs: Arc<EpochCache>,
     pub(crate) flushed: Offset,
     pub(crate) high_watermark: Offset,
     pub(crate) is_dirty: bool,
@@ -92,7 +94,7 @@ impl LogShared {
             dirty_mark: 0,
             journaled: opened.flushed,
             high_watermark: opened.high_watermark,
-            epochs: Arc::clone(&opened.view.epochs),
+            written_epochs: opened.written_epochs,
             settle_after: opened.settle_after,
             is_settling: false,
         };
@@ -259,7 +261,7 @@ impl LogShared {
 
     /// Epochs reach the file before the recovery point passes them; recovery finds later ones in the batches.
     pub(super) fn write_epochs(&self, view: &LogView) -> Result<(), Fault> {
-        let written = Arc::clone(&self.lock().epochs);
+        let written = Arc::clone(&self.lock().written_epochs);
         if Arc::ptr_eq(&written, &view.epochs) || *written == *view.epochs {
             return Ok(());
         }
@@ -269,7 +271,7 @@ impl LogShared {
             &self.home.dir.join(LEADER_EPOCH_FILE),
             text.as_bytes(),
         )?;
-        self.lock().epochs = Arc::clone(&view.epochs);
+        self.lock().written_epochs = Arc::clone(&view.epochs);
         self.names_changed();
         Ok(())
     }

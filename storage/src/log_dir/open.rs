@@ -174,6 +174,7 @@ fn open_closed(
     };
     let opened = Opened {
         view: found.view(),
+        written_epochs: Arc::new(found.written_epochs.clone()),
         flushed: state.recovery_point.min(found.log_end),
         high_watermark: if is_planted("a-log-without-a-leader-keeps-its-high-watermark") {
             Offset::ZERO

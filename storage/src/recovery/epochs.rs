@@ -14,6 +14,14 @@ use crate::segment::scan::HeaderScan;
 /// One line an election; a log of a century has fewer.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// The epochs of a log.
+#[derive(Debug)]
+pub(super) struct Epochs {
+    pub(super) all: EpochCache,
+    /// What the checkpoint holds of them.
+    pub(super) written: EpochCache,
+}
+
 /// The epochs of a log that starts at `log_start`: what the checkpoint says, and before its first entry what the batches
 /// in `segments` (base offset and size) say. That is nothing, unless the checkpoint was lost or damaged, or a crash took
 /// the log start back to where it was before the checkpoint was shortened.
@@ -21,15 +29,17 @@ pub(super) fn find(
     site: &Site,
     log_start: Offset,
     segments: impl Iterator<Item = (Offset, u64)>,
-) -> Result<EpochCache, OpenError> {
-    let known = read(&site.home)?;
-    let first = known.entries().first().map(|entry| entry.start);
+) -> Result<Epochs, OpenError> {
+    let written = read(&site.home)?;
+    let first = written.entries().first().map(|entry| entry.start);
     if first.is_some_and(|first| first <= log_start) {
-        return Ok(known);
+        let all = written.clone();
+        return Ok(Epochs { all, written });
     }
     let before = scan(site, segments, first.unwrap_or(Offset::MAX))?;
-    let all = before.entries().iter().chain(known.entries());
-    Ok(EpochCache::from_entries(all.copied()))
+    let all = before.entries().iter().chain(written.entries());
+    let all = EpochCache::from_entries(all.copied());
+    Ok(Epochs { all, written })
 }
 
 /// What the checkpoint says; a damaged one says nothing.

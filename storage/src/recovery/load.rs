@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::epochs::Epochs;
 use super::leftovers::{self, Listing};
 use super::{
     BatchHeader, Fault, FileKind, Found, LogState, Offset, OpenError, ReadError, ScanError, Site,
@@ -29,7 +30,10 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
     let all = all.chain([(state.active_base, state.active_size)]);
     let first = sealed.first().map_or(state.active_base, |(base, _)| *base);
     let log_start = first.max(state.log_start);
-    let mut epochs = epochs::find(site, log_start, all)?;
+    let Epochs {
+        all: mut epochs,
+        written,
+    } = epochs::find(site, log_start, all)?;
     let mut segments = Vec::with_capacity(sealed.len() + 1);
     // Segments below the log start, whose removal a crash kept from being finished, go with the next retention.
     for (base, size) in sealed {
@@ -58,6 +62,7 @@ pub(crate) fn load(site: &Site, state: &LogState) -> Result<Option<Found>, OpenE
         segments,
         active: growing,
         epochs,
+        written_epochs: written,
         producers: ProducerStates::new(state.log_end),
     };
     found.producers = files::rebuild_producers(

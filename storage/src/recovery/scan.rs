@@ -234,6 +234,7 @@ fn apply(site: &Site, state: &LogState, outcome: Outcome) -> Result<LogState, Op
         log_end,
         segments: Vec::new(),
         active: Growing::new(log_end, &site.config.segment),
+        written_epochs: epochs.clone(),
         epochs,
         producers: ProducerStates::new(log_end),
     };
@@ -282,7 +283,8 @@ fn cut(file: &dyn File, size: u64, file_size: u64) -> Result<(), OpenError> {
 }
 
 fn epochs_of(site: &Site, state: &LogState, outcome: &Outcome) -> Result<EpochCache, OpenError> {
-    let mut epochs = epochs::find(site, state.log_start, outcome.trusted.iter().copied())?;
+    let trusted = outcome.trusted.iter().copied();
+    let mut epochs = epochs::find(site, state.log_start, trusted)?.all;
     // From the first batch that was scanned on the batches say it: assigning an epoch that began before them would move
     // its start up to them, and an epoch that was cut may still stand in the file.
     if let Some(first) = outcome.scanned.first() {

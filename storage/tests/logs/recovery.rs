@@ -354,6 +354,7 @@ fn epochs_that_were_lost_are_found_in_the_batches() {
     bench.dir.run_pending();
     let crashed = disk.fork();
     bench.close(log);
+    let written = disk.read(&file(EPOCHS));
     for (from, is_clean) in [(&disk, true), (&crashed, false)] {
         from.kill();
         for damage in [None, Some(Vec::new()), Some(b"noise".to_vec())] {
@@ -367,6 +368,10 @@ fn epochs_that_were_lost_are_found_in_the_batches() {
             bench.recover(&config);
             let log = bench.create(key(0), &config).unwrap();
             assert_eq!(epoch_ends(&log), expected, "{is_clean} {damage:?}");
+            // The next start does not have to look for them again.
+            bench.close(log);
+            copy.kill();
+            assert_eq!(copy.read(&file(EPOCHS)), written, "{is_clean} {damage:?}");
         }
     }
 }
