@@ -613,6 +613,13 @@ impl Oracle {
         let is_one = old.partition_epoch.next() == Some(new.partition_epoch);
         let winner = winner.filter(|_| is_one || new.recovery_state == RecoveryState::Recovering);
         let is_unclean = winner.is_some();
+        // One that was elected and fell in the same entry is seen by what it left.
+        let fell = new.last_known_elr.first().copied();
+        let fell = fell.filter(|_| !is_one && new.leader.is_none());
+        if new.recovery_state == RecoveryState::Recovering && fell.is_some_and(&may_lack) {
+            let history = self.histories.entry(key).or_default();
+            history.unclean.insert(new.leader_epoch);
+        }
         if let Some(winner) = winner {
             counts.add("election, unclean");
             if new.recovery_state != RecoveryState::Recovering {
@@ -966,6 +973,8 @@ impl History {
             self.settled = unclean;
             let start = raw(log.log_start());
             let own = batches(log, 0, u64::MAX).map_err(|error| broken("S4", node, key, &error))?;
+            // Its first batch may reach below its start, over what others have committed there.
+            let start = own.first().map_or(start, |first| first.base.min(start));
             let own: BTreeMap<u64, Batch> =
                 own.into_iter().map(|batch| (batch.base, batch)).collect();
             let parts = |known: &BTreeMap<u64, Batch>| {
