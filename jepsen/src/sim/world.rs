@@ -277,7 +277,7 @@ impl<'p> World<'p> {
                     })
                 };
                 if let Some(id) = eligible.iter().find(|id| lives(id)) {
-                    let state = super::check::state(partition);
+                    let state = super::rules::state(partition);
                     let text = format!(
                         "partition {} has no leader although {id} lives: {state}",
                         index.get()
@@ -448,7 +448,7 @@ impl<'p> World<'p> {
         let process = self.nodes.get(node).and_then(|node| node.process.as_ref());
         let replicas = process.map(Process::all_replicas).unwrap_or_default();
         for (key, replica) in replicas {
-            let now = super::check::standing(&replica.view());
+            let now = super::rules::standing(&replica.view());
             if self.standings.get(&(node, key)) != Some(&now) {
                 self.tell(|| format!("{} partition {}: {now}", node + 1, key.partition.get()));
                 self.standings.insert((node, key), now);
@@ -502,7 +502,7 @@ impl<'p> World<'p> {
             let topics = after.topics().iter();
             let partitions = topics.flat_map(|topic| topic.partitions());
             let partitions =
-                partitions.map(|(index, p)| format!("{}: {}", index.get(), super::check::state(p)));
+                partitions.map(|(index, p)| format!("{}: {}", index.get(), super::rules::state(p)));
             let fenced = after.brokers().iter().filter(|broker| broker.is_fenced);
             let fenced: Vec<_> = fenced.map(|broker| broker.id.get()).collect();
             let partitions: Vec<_> = partitions.collect();
