@@ -1,6 +1,6 @@
 //! Rules that a test can switch off: a test that still passes without its rule guards nothing.
 //!
-//! - One rule at a time, named by the environment variable [`VARIABLE`] and read once: the whole process lacks it.
+//! - One rule at a time, named by the environment variable `OTTLA_PLANTED_BUG` and read once: the whole process lacks it.
 //! - Only with the feature `planted-bugs`, which no release has; without it every question is answered "no" when the
 //!   code is compiled.
 //! - Every name stands once in `tests/planted/rules`, with the test that must notice its absence.
