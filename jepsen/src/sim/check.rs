@@ -21,7 +21,8 @@ use super::log_content::{Batch, batches, raw};
 use super::mark::{Content, Left, Mark};
 use super::node::{Node, position};
 use super::rules::{
-    check_members, check_minimum, check_order, check_recovered, check_restart, standing, state,
+    check_members, check_minimum, check_order, check_recovered, check_restart, eligible, standing,
+    state,
 };
 
 /// A broken rule.
@@ -486,13 +487,8 @@ impl Oracle {
                     was.epoch == is.epoch && was.is_active() && is.is_active() && has_home
                 })
             };
-            let eligible = if old.isr.is_empty() {
-                &old.elr
-            } else {
-                &old.isr
-            };
             // One that was fenced may be let in again in the same entry.
-            let eligible = eligible.iter().copied();
+            let eligible = eligible(old).iter().copied();
             eligible.filter(|id| !fenced.contains(id)).find(lives)
         };
         for ((topic, index), change) in &delta.partitions {

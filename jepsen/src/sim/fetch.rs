@@ -60,15 +60,16 @@ impl Fetched {
 pub(super) fn ask(followed: &Followed) -> Option<(Position, PartitionAsk)> {
     match &**followed.replica.view() {
         View::Followed(view) if view.leader_epoch == followed.leader_epoch && view.is_fetchable => {
+            let (offset, last_epoch) = view.goes_on_at();
             let position = Position {
                 leader_epoch: view.leader_epoch,
-                offset: view.log.log_end(),
+                offset,
             };
             let ask = PartitionAsk {
-                fetch_offset: view.log.log_end().get(),
+                fetch_offset: offset.get(),
                 max_bytes: 1 << 20,
                 current_leader_epoch: view.leader_epoch.get(),
-                last_fetched_epoch: LeaderEpoch::to_wire(view.log.last_epoch()),
+                last_fetched_epoch: LeaderEpoch::to_wire(last_epoch),
                 log_start_offset: view.log.log_start().get(),
             };
             Some((position, ask))

@@ -42,6 +42,15 @@ pub(super) fn check_minimum(
     Ok(())
 }
 
+/// Who may lead cleanly if it lives: whoever is in sync, and only where nobody is, the ELR.
+pub(super) fn eligible(partition: &PartitionImage) -> &[BrokerId] {
+    if partition.isr.is_empty() {
+        &partition.elr
+    } else {
+        &partition.isr
+    }
+}
+
 /// A replica's standing in a few words.
 pub(super) fn standing(view: &View) -> String {
     let (part, epoch, high_watermark, log) = match view {

@@ -264,11 +264,6 @@ impl<'p> World<'p> {
         let image = self.quorum.image();
         for topic in image.topics().iter() {
             for (index, partition) in topic.partitions().filter(|(_, one)| one.leader.is_none()) {
-                let eligible = if partition.isr.is_empty() {
-                    &partition.elr
-                } else {
-                    &partition.isr
-                };
                 let lives = |id: &BrokerId| {
                     image.brokers().find(*id).is_some_and(|found| {
                         let home = partition.directory_of(*id);
@@ -276,7 +271,10 @@ impl<'p> World<'p> {
                         found.is_active() && has_home
                     })
                 };
-                if let Some(id) = eligible.iter().find(|id| lives(id)) {
+                if let Some(id) = super::rules::eligible(partition)
+                    .iter()
+                    .find(|id| lives(id))
+                {
                     let state = super::rules::state(partition);
                     let text = format!(
                         "partition {} has no leader although {id} lives: {state}",
