@@ -76,6 +76,23 @@ fn key() -> ReplicaKey {
     }
 }
 
+/// What replicas want of a node of which nobody listens, but for the line, which the tests work off themselves.
+fn outbound() -> (Outbound, std::sync::mpsc::Receiver<Arc<Replica>>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the tests work the line off themselves"
+    )]
+    let (work, line) = std::sync::mpsc::channel();
+    let outbound = Outbound {
+        isr_proposals: isr_change::queue().0,
+        fetch_orders: following::queue().0,
+        work,
+        clock: Arc::new(clock::SystemClock),
+        counters: Arc::default(),
+    };
+    (outbound, line)
+}
+
 impl World {
     fn new(flags: &[(&str, &str)]) -> Self {
         let flags = flags
@@ -112,18 +129,7 @@ impl World {
             ..Sources::default()
         });
         let config = config.unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the tests work the line off themselves"
-        )]
-        let (work, line) = std::sync::mpsc::channel();
-        let outbound = Outbound {
-            isr_proposals: isr_change::queue().0,
-            fetch_orders: following::queue().0,
-            work,
-            clock: Arc::new(clock::SystemClock),
-            counters: Arc::default(),
-        };
+        let (outbound, line) = outbound();
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, vec![dir.clone()], settings, outbound);
         let world = Self {

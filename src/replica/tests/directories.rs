@@ -47,18 +47,7 @@ impl Pair {
         };
         let dirs: Vec<_> = disks.iter().map(start).collect();
         let config = NodeConfig::load(&Sources::default()).unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the tests work the line off themselves"
-        )]
-        let (work, line) = std::sync::mpsc::channel();
-        let outbound = Outbound {
-            isr_proposals: isr_change::queue().0,
-            fetch_orders: following::queue().0,
-            work,
-            clock: Arc::new(clock::SystemClock),
-            counters: Arc::default(),
-        };
+        let (outbound, line) = outbound();
         let settings = (config.storage, config.replica.lag_max);
         let replicas = Replicas::new(ME, map, dirs.clone(), settings, outbound);
         Self {
