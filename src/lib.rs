@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod controller;
+pub mod coordinator;
 pub mod fetcher;
 pub mod metadata;
 pub mod net;

@@ -22,9 +22,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("controller", &["metadata", "config", "clock", "telemetry"]),
     ("replica", &["metadata", "config", "clock", "telemetry"]),
     (
+        "coordinator",
+        &[
+            "wire",
+            "replica",
+            "metadata",
+            "config",
+            "clock",
+            "telemetry",
+        ],
+    ),
+    (
         "broker",
         &[
             "wire",
+            "coordinator",
             "replica",
             "metadata",
             "controller",
@@ -46,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "wire",
             "net",
             "broker",
+            "coordinator",
             "replica",
             "controller",
             "metadata",
@@ -81,6 +94,7 @@ const PURE: &[&str] = &[
     "src/controller/sessions",
     "src/broker/lifecycle.rs",
     "src/replica/core",
+    "src/coordinator/group",
     "src/fetcher/session.rs",
     "src/quorum/bootstrap.rs",
     "src/quorum/hello.rs",
