@@ -86,6 +86,18 @@ foreign_recode! {
         DescribeQuorum DescribeQuorumRequest DescribeQuorumResponse,
         DescribeCluster DescribeClusterRequest DescribeClusterResponse,
         DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+        OffsetCommit OffsetCommitRequest OffsetCommitResponse,
+        OffsetFetch OffsetFetchRequest OffsetFetchResponse,
+        JoinGroup JoinGroupRequest JoinGroupResponse,
+        Heartbeat HeartbeatRequest HeartbeatResponse,
+        LeaveGroup LeaveGroupRequest LeaveGroupResponse,
+        SyncGroup SyncGroupRequest SyncGroupResponse,
+        DescribeGroups DescribeGroupsRequest DescribeGroupsResponse,
+        ListGroups ListGroupsRequest ListGroupsResponse,
+        DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
+        OffsetDelete OffsetDeleteRequest OffsetDeleteResponse,
+        ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
+        ConsumerGroupDescribe ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
     }
     Controller ControllerApi {
         AlterPartition AlterPartitionRequest AlterPartitionResponse,

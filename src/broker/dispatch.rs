@@ -190,6 +190,26 @@ fn dispatch(cx: Context, body: Body) -> Reply {
                 offset_for_leader_epoch::OffsetForLeaderEpochRequest
             )
         }
+        ApiKey::OffsetCommit => handle!(cx, body, offset_commit::OffsetCommitRequest),
+        ApiKey::OffsetFetch => handle!(cx, body, offset_fetch::OffsetFetchRequest),
+        ApiKey::JoinGroup => handle!(cx, body, join_group::JoinGroupRequest),
+        ApiKey::Heartbeat => handle!(cx, body, heartbeat::HeartbeatRequest),
+        ApiKey::LeaveGroup => handle!(cx, body, leave_group::LeaveGroupRequest),
+        ApiKey::SyncGroup => handle!(cx, body, sync_group::SyncGroupRequest),
+        ApiKey::DescribeGroups => handle!(cx, body, describe_groups::DescribeGroupsRequest),
+        ApiKey::ListGroups => handle!(cx, body, list_groups::ListGroupsRequest),
+        ApiKey::DeleteGroups => handle!(cx, body, delete_groups::DeleteGroupsRequest),
+        ApiKey::OffsetDelete => handle!(cx, body, offset_delete::OffsetDeleteRequest),
+        ApiKey::ConsumerGroupHeartbeat => handle!(
+            cx,
+            body,
+            consumer_group_heartbeat::ConsumerGroupHeartbeatRequest
+        ),
+        ApiKey::ConsumerGroupDescribe => handle!(
+            cx,
+            body,
+            consumer_group_describe::ConsumerGroupDescribeRequest
+        ),
         ApiKey::DescribeLogDirs => handle!(cx, body, describe_log_dirs::DescribeLogDirsRequest),
     }
 }

@@ -262,6 +262,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The same in a tagged field: the byte is a varint, 0 for null.
+    pub fn tagged_nullable_struct<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<Option<T>> {
+        if self.varint()? == 0 {
+            Ok(None)
+        } else {
+            read(self).map(Some)
+        }
+    }
+
     /// The tagged fields of a struct that knows none. Nothing in classic versions.
     pub fn skip_tags(&mut self) -> Result<()> {
         self.tags(|_, _| Ok(false))

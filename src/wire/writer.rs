@@ -285,6 +285,18 @@ impl Writer {
         }
     }
 
+    /// The same in a tagged field: the byte is a varint, 0 for null.
+    pub fn tagged_nullable_struct<T>(
+        &mut self,
+        value: Option<&T>,
+        write: impl FnOnce(&mut Self, &T),
+    ) {
+        self.varint(u32::from(value.is_some()));
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
     /// The end of a struct without tagged fields. Nothing in classic versions.
     pub fn no_tags(&mut self) {
         if self.is_flexible {

@@ -160,6 +160,20 @@ dispatch! {
         DescribeCluster describe_cluster DescribeClusterRequest DescribeClusterResponse,
         DescribeTopicPartitions describe_topic_partitions
             DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse,
+        OffsetCommit offset_commit OffsetCommitRequest OffsetCommitResponse,
+        OffsetFetch offset_fetch OffsetFetchRequest OffsetFetchResponse,
+        JoinGroup join_group JoinGroupRequest JoinGroupResponse,
+        Heartbeat heartbeat HeartbeatRequest HeartbeatResponse,
+        LeaveGroup leave_group LeaveGroupRequest LeaveGroupResponse,
+        SyncGroup sync_group SyncGroupRequest SyncGroupResponse,
+        DescribeGroups describe_groups DescribeGroupsRequest DescribeGroupsResponse,
+        ListGroups list_groups ListGroupsRequest ListGroupsResponse,
+        DeleteGroups delete_groups DeleteGroupsRequest DeleteGroupsResponse,
+        OffsetDelete offset_delete OffsetDeleteRequest OffsetDeleteResponse,
+        ConsumerGroupHeartbeat consumer_group_heartbeat
+            ConsumerGroupHeartbeatRequest ConsumerGroupHeartbeatResponse,
+        ConsumerGroupDescribe consumer_group_describe
+            ConsumerGroupDescribeRequest ConsumerGroupDescribeResponse,
     }
     Controller ControllerApi {
         AlterPartition alter_partition AlterPartitionRequest AlterPartitionResponse,

@@ -1,43 +1,84 @@
-//! Turns a schema into the Rust of `src/wire/messages/<api>.rs`.
+//! Turns a schema into the Rust of `src/wire/messages/<api>.rs` and `src/wire/messages/data/`.
 //!
 //! The output is plain code, one line per field and direction, with everything that repeats in the
 //! runtime (`src/wire/reader.rs`, `src/wire/writer.rs`): it is compiled by everyone, every time.
 
 use std::fmt::Write;
 
-use crate::schema::{Api, Field, Kind, Message, Struct, Versions};
+use crate::schema::{Api, Data, Field, Kind, Message, Struct, Versions};
 
-/// The text of one module.
+/// The text of one API's module.
 pub(crate) fn module(api: &Api) -> String {
+    let subject = format!("`{}` (key {})", api.name, api.key);
+    let mut body = String::new();
+    structs(&api.request, &mut body);
+    structs(&api.response, &mut body);
+    request_impl(api, &mut body);
+    let (table, request) = client_or_controller(api);
+    head(&subject, &api.request, &api.module, request, table, &body) + body.trim_end() + "\n"
+}
+
+/// The text of one module of `data/`.
+pub(crate) fn data_module(data: &Data) -> String {
+    let subject = match data.record {
+        Some(key) => format!("`{}`, records of type {key}", data.name),
+        None => format!("`{}`", data.name),
+    };
+    let mut body = String::new();
+    if let Some(key) = data.record {
+        let _ = writeln!(
+            body,
+            "/// What the key of such a record begins with.\npub const TYPE: i16 = {key};\n"
+        );
+    }
+    data.messages
+        .iter()
+        .for_each(|message| structs(message, &mut body));
+    let versioned = data.versioned();
+    versioned_impl(versioned, &mut body);
+    let file = format!("data/{}", data.module);
+    head(&subject, versioned, &file, "Versioned", "Versions", &body) + body.trim_end() + "\n"
+}
+
+fn structs(message: &Message, out: &mut String) {
+    for (index, own) in message.structs.iter().enumerate() {
+        let is_root = index == 0;
+        Emitter {
+            message,
+            own,
+            is_root,
+        }
+        .emit(out);
+    }
+}
+
+/// The doc comment and the imports of a module that has this body.
+fn head(
+    subject: &str,
+    message: &Message,
+    file: &str,
+    implemented: &str,
+    table: &str,
+    body: &str,
+) -> String {
     let mut out = String::new();
+    let Versions { min, max } = message.valid;
+    let flexible = match message.is_ever_flexible() {
+        true => format!("flexible from {}", message.flexible_from),
+        false => "never flexible".to_owned(),
+    };
     let _ = writeln!(
         out,
-        "//! `{}` (key {}), versions {}-{}, flexible from {}: generated from",
-        api.name, api.key, api.request.valid.min, api.request.valid.max, api.request.flexible_from
+        "//! {subject}, versions {min}-{max}, {flexible}: generated from"
     );
     let _ = writeln!(
         out,
-        "//! `src/wire/schema/{}.txt`, do not edit. A version's fields are \
-        written and read;",
-        api.module
+        "//! `src/wire/schema/{file}.txt`, do not edit. A version's fields are written and read;"
     );
     out.push_str("//! a field that a version lacks reads as its default.\n\n");
-    let mut body = String::new();
-    for message in [&api.request, &api.response] {
-        for index in 0..message.structs.len() {
-            Emitter {
-                message,
-                own: &message.structs[index],
-                is_root: index == 0,
-            }
-            .emit(&mut body);
-        }
-    }
-    request_impl(api, &mut body);
     if body.contains("Cow<") {
         out.push_str("use std::borrow::Cow;\n\n");
     }
-    let (table, request) = client_or_controller(api);
     let table = format!("api::{table}");
     let mut used = vec![
         table.as_str(),
@@ -52,9 +93,9 @@ pub(crate) fn module(api: &Api) -> String {
         used.extend(body.contains(word).then_some(import));
     }
     used.sort_unstable();
-    let _ = writeln!(out, "use super::{request};");
+    let _ = writeln!(out, "use super::{implemented};");
     let _ = writeln!(out, "use crate::wire::{{{}}};\n", used.join(", "));
-    out + body.trim_end() + "\n"
+    out
 }
 
 /// The table that has the API, and the trait of its requests.
@@ -68,19 +109,9 @@ fn client_or_controller(api: &Api) -> (&'static str, &'static str) {
 
 /// What lets a client send the request and read its response by type.
 fn request_impl(api: &Api, out: &mut String) {
-    let generics = |message: &Message, lifetime: &str| {
-        let root = message.root();
-        let borrows = Emitter {
-            message,
-            own: root,
-            is_root: true,
-        }
-        .borrows(root);
-        format!("{}{}", root.name, if borrows { lifetime } else { "" })
-    };
     let (request, response) = (
-        generics(&api.request, "<'_>"),
-        generics(&api.response, "<'r>"),
+        root_type(&api.request, "<'_>"),
+        root_type(&api.response, "<'r>"),
     );
     let (table, implemented) = client_or_controller(api);
     let _ = writeln!(
@@ -100,6 +131,39 @@ impl {implemented} for {request} {{
 }}",
         api.name
     );
+}
+
+/// What lets a message be read behind its version.
+fn versioned_impl(message: &Message, out: &mut String) {
+    let Versions { min, max } = message.valid;
+    let _ = writeln!(
+        out,
+        "\
+impl<'a> Versioned<'a> for {} {{
+    const VERSIONS: Versions = Versions {{ min: {min}, max: {max} }};
+
+    fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {{
+        Self::decode(r, v)
+    }}
+
+    fn encode(&self, w: &mut Writer, v: i16) {{
+        self.encode(w, v);
+    }}
+}}",
+        root_type(message, "<'a>")
+    );
+}
+
+/// The name of the message, with the lifetime if it borrows.
+fn root_type(message: &Message, lifetime: &str) -> String {
+    let root = message.root();
+    let borrows = Emitter {
+        message,
+        own: root,
+        is_root: true,
+    }
+    .borrows(root);
+    format!("{}{}", root.name, if borrows { lifetime } else { "" })
 }
 
 struct Emitter<'s> {
@@ -191,9 +255,10 @@ impl Emitter<'_> {
             self.guarded(out, field, &read);
         }
         let tagged: Vec<_> = self.tagged().collect();
-        if tagged.is_empty() {
+        if tagged.is_empty() && self.message.is_ever_flexible() {
             out.push_str("        r.skip_tags()?;\n");
-        } else {
+        }
+        if !tagged.is_empty() {
             out.push_str("        r.tags(|r, tag| {\n            match tag {\n");
             for field in tagged {
                 let tag = field.tag.unwrap_or_default();
@@ -238,9 +303,10 @@ impl Emitter<'_> {
                 differs(field)
             );
         }
-        if tagged.is_empty() {
+        if tagged.is_empty() && self.message.is_ever_flexible() {
             out.push_str("        w.no_tags();\n");
-        } else {
+        }
+        if !tagged.is_empty() {
             let names: Vec<_> = tagged.iter().map(|f| format!("has_{}", f.name)).collect();
             let _ = writeln!(out, "        w.tag_count(&[{}]);", names.join(", "));
         }
@@ -336,6 +402,8 @@ impl Emitter<'_> {
     fn from(&self, version: i16) -> String {
         if version <= self.own.versions.min {
             "true".into()
+        } else if version > self.own.versions.max {
+            "false".into()
         } else {
             format!("v >= {version}")
         }
@@ -348,6 +416,7 @@ fn condition(versions: Versions, within: Versions) -> Option<String> {
         (false, false) => None,
         (true, false) => Some(format!("v >= {min}")),
         (false, true) => Some(format!("v <= {max}")),
+        (true, true) if min == max => Some(format!("v == {min}")),
         (true, true) => Some(format!("({min}..={max}).contains(&v)")),
     }
 }
@@ -357,6 +426,12 @@ fn differs(field: &Field) -> String {
     let name = &field.name;
     match &field.kind {
         _ if field.defaults_to_null() => format!("self.{name}.is_some()"),
+        Kind::Struct(kind) if field.nullable.is_some() && !field.is_array => {
+            format!("self.{name}.as_ref() != Some(&{kind}::default())")
+        }
+        _ if field.is_array && field.nullable.is_some() => {
+            format!("self.{name}.as_ref().is_none_or(|e| !e.is_empty())")
+        }
         _ if field.is_array => format!("!self.{name}.is_empty()"),
         Kind::Struct(kind) => format!("self.{name} != {kind}::default()"),
         Kind::Bool if field.default.is_none() => format!("self.{name}"),
@@ -384,6 +459,9 @@ fn read(field: &Field) -> String {
     }
     match (&field.kind, null) {
         (Kind::Struct(name), None) => format!("{name}::decode(r, v)"),
+        (Kind::Struct(name), Some(_)) if field.tag.is_some() => {
+            format!("r.tagged_nullable_struct(|r| {name}::decode(r, v))")
+        }
         (Kind::Struct(name), Some(_)) => {
             format!("r.nullable_struct(|r| {name}::decode(r, v))")
         }
@@ -413,6 +491,9 @@ fn write(field: &Field) -> String {
     }
     match (&field.kind, null) {
         (Kind::Struct(_), None) => format!("self.{name}.encode(w, v)"),
+        (Kind::Struct(_), Some(_)) if field.tag.is_some() => {
+            format!("w.tagged_nullable_struct(self.{name}.as_ref(), |w, e| e.encode(w, v))")
+        }
         (Kind::Struct(_), Some(_)) => {
             format!("w.nullable_struct(self.{name}.as_ref(), |w, e| e.encode(w, v))")
         }

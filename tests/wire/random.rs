@@ -133,7 +133,9 @@ impl Writer<'_> {
             (Kind::Text, true) => self.text_length(field, None),
             (Kind::Bytes | Kind::Records, true) => self.length(None),
             (Kind::Struct(_), _) if nullable => {
-                self.out.push(if is_null { 0xff } else { 1 });
+                // A byte that is an i8 in the body, a varint in a tagged field.
+                let null = if field.tag.is_some() { 0 } else { 0xff };
+                self.out.push(if is_null { null } else { 1 });
                 if !is_null {
                     self.value(field, source);
                 }

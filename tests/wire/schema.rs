@@ -80,7 +80,7 @@ pub(crate) struct Struct {
     pub(crate) fields: Vec<Field>,
 }
 
-/// A request, a response or a header: its own struct first, then those it uses, in order of use.
+/// A request, a response, a header or data: its own struct first, then those it uses, in order of use.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) valid: Versions,
@@ -91,6 +91,10 @@ pub(crate) struct Message {
 impl Message {
     pub(crate) fn root(&self) -> &Struct {
         &self.structs[0]
+    }
+
+    pub(crate) fn is_ever_flexible(&self) -> bool {
+        self.flexible_from <= self.valid.max
     }
 
     pub(crate) fn find(&self, name: &str) -> &Struct {
@@ -110,6 +114,32 @@ pub(crate) struct Api {
     pub(crate) is_of_controller: bool,
     pub(crate) request: Message,
     pub(crate) response: Message,
+}
+
+/// What is stored in records or carried in the bytes of other messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub(crate) module: String,
+    pub(crate) name: String,
+    /// The type in front of the key, for a record of `__consumer_offsets`.
+    pub(crate) record: Option<i16>,
+    /// The key and the value of a record; one message else.
+    pub(crate) messages: Vec<Message>,
+}
+
+impl Data {
+    /// What has its version in front: the value of a record.
+    pub(crate) fn versioned(&self) -> &Message {
+        self.messages.last().expect("one message or two")
+    }
+}
+
+/// All data of the directory's `data/`, records by type, then the others by module.
+pub(crate) fn read_data(directory: &Path) -> Vec<Data> {
+    let files = read_files(&directory.join("data"));
+    let mut data: Vec<_> = files.iter().map(|(m, text)| parse_data(m, text)).collect();
+    data.sort_by_key(|data| data.record.unwrap_or(i16::MAX));
+    data
 }
 
 /// Every API of the directory, by key.
@@ -200,6 +230,45 @@ fn parse_api(module: &str, text: &str) -> Api {
     }
 }
 
+fn parse_data(module: &str, text: &str) -> Data {
+    let lines = Lines::of(module, text);
+    let words: Vec<_> = lines
+        .0
+        .first()
+        .map(|(_, _, line)| line.split(' ').collect())
+        .unwrap_or_default();
+    let (record, name, valid, flexible) = match words[..] {
+        ["record", key, name, valid, "flexible", flexible] => {
+            (key.parse().ok(), name, valid, flexible)
+        }
+        ["data", name, valid, "flexible", flexible] => (None, name, valid, flexible),
+        _ => lines.fail(0, "line of data"),
+    };
+    let body = |keyword: &str, suffix: &str, valid: &str, flexible: &str| {
+        lines.message(
+            lines.section(keyword),
+            &format!("{name}{suffix}"),
+            range(valid),
+            flexible_from(flexible),
+        )
+    };
+    let messages = if record.is_some() {
+        // A key has its type where others have their version, so it has one version.
+        vec![
+            body("key", "Key", "0", "none"),
+            body("value", "Value", valid, flexible),
+        ]
+    } else {
+        vec![body("fields", "", valid, flexible)]
+    };
+    Data {
+        module: module.to_owned(),
+        name: name.to_owned(),
+        record,
+        messages,
+    }
+}
+
 fn range(text: &str) -> Versions {
     let all = Versions {
         min: 0,
@@ -208,8 +277,13 @@ fn range(text: &str) -> Versions {
     Versions::parse(text, all).unwrap_or_else(|| panic!("versions {text}"))
 }
 
+/// `none` is a version that no message has.
 fn flexible_from(text: &str) -> i16 {
-    range(text).min
+    if text == "none" {
+        i16::MAX
+    } else {
+        range(text).min
+    }
 }
 
 /// The lines that are neither blank nor comments: (number, indent, text).

@@ -1,4 +1,4 @@
-//! The messages of every API, generated from `src/wire/schema/` (docs/formats/wire-schema.md).
+//! The messages of every API, and what Kafka keeps in records (`data`), generated from `src/wire/schema/` (docs/formats/wire-schema.md).
 //!
 //! - Fields have Kafka's names; a field that a version lacks is not written and reads as its
 //!   default. Defaults are the protocol's: a nullable string without one is empty, not null.
@@ -33,9 +33,16 @@ pub mod broker_heartbeat;
 #[rustfmt::skip]
 pub mod broker_registration;
 #[rustfmt::skip]
+pub mod consumer_group_describe;
+#[rustfmt::skip]
+pub mod consumer_group_heartbeat;
+#[rustfmt::skip]
 pub mod create_partitions;
 #[rustfmt::skip]
 pub mod create_topics;
+pub mod data;
+#[rustfmt::skip]
+pub mod delete_groups;
 #[rustfmt::skip]
 pub mod delete_records;
 #[rustfmt::skip]
@@ -44,6 +51,8 @@ pub mod delete_topics;
 pub mod describe_cluster;
 #[rustfmt::skip]
 pub mod describe_configs;
+#[rustfmt::skip]
+pub mod describe_groups;
 #[rustfmt::skip]
 pub mod describe_log_dirs;
 #[rustfmt::skip]
@@ -57,17 +66,33 @@ pub mod fetch;
 #[rustfmt::skip]
 pub mod find_coordinator;
 #[rustfmt::skip]
+pub mod heartbeat;
+#[rustfmt::skip]
 pub mod incremental_alter_configs;
 #[rustfmt::skip]
 pub mod init_producer_id;
+#[rustfmt::skip]
+pub mod join_group;
+#[rustfmt::skip]
+pub mod leave_group;
+#[rustfmt::skip]
+pub mod list_groups;
 #[rustfmt::skip]
 pub mod list_offsets;
 #[rustfmt::skip]
 pub mod metadata;
 #[rustfmt::skip]
+pub mod offset_commit;
+#[rustfmt::skip]
+pub mod offset_delete;
+#[rustfmt::skip]
+pub mod offset_fetch;
+#[rustfmt::skip]
 pub mod offset_for_leader_epoch;
 #[rustfmt::skip]
 pub mod produce;
+#[rustfmt::skip]
+pub mod sync_group;
 
 /// A request together with its API and its response, for clients.
 pub trait Request {

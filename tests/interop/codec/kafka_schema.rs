@@ -7,7 +7,7 @@ use zip::ZipArchive;
 
 use crate::schema::{Field, Kind, Message, Struct, Versions, read_apis, read_headers};
 
-/// APIs of the reference that ottla does not serve yet; groups and transactions will leave this list. Whatever a new
+/// APIs of the reference that ottla does not serve yet; transactions will leave this list. Whatever a new
 /// Kafka adds has to be put here or into `src/wire/schema`.
 const NOT_SERVED: &[&str] = &[
     "AddOffsetsToTxn",
@@ -19,20 +19,16 @@ const NOT_SERVED: &[&str] = &[
     "AlterShareGroupOffsets",
     "AlterUserScramCredentials",
     "BeginQuorumEpoch",
-    "ConsumerGroupDescribe",
-    "ConsumerGroupHeartbeat",
     "ControlledShutdown",
     "ControllerRegistration",
     "CreateAcls",
     "CreateDelegationToken",
     "DeleteAcls",
-    "DeleteGroups",
     "DeleteShareGroupOffsets",
     "DeleteShareGroupState",
     "DescribeAcls",
     "DescribeClientQuotas",
     "DescribeDelegationToken",
-    "DescribeGroups",
     "DescribeProducers",
     "DescribeShareGroupOffsets",
     "DescribeTransactions",
@@ -43,18 +39,11 @@ const NOT_SERVED: &[&str] = &[
     "ExpireDelegationToken",
     "FetchSnapshot",
     "GetTelemetrySubscriptions",
-    "Heartbeat",
     "InitializeShareGroupState",
-    "JoinGroup",
     "LeaderAndIsr",
-    "LeaveGroup",
     "ListConfigResources",
-    "ListGroups",
     "ListPartitionReassignments",
     "ListTransactions",
-    "OffsetCommit",
-    "OffsetDelete",
-    "OffsetFetch",
     "PushTelemetry",
     "ReadShareGroupState",
     "ReadShareGroupStateSummary",
@@ -70,7 +59,6 @@ const NOT_SERVED: &[&str] = &[
     "StreamsGroupDescribe",
     "StreamsGroupHeartbeat",
     "StreamsGroupTopologyDescriptionUpdate",
-    "SyncGroup",
     "TxnOffsetCommit",
     "UnregisterBroker",
     "UnregisterController",

@@ -1,0 +1,16 @@
+//! `LeaveGroup`: no node coordinates groups, so every group is told that none is available.
+
+use crate::broker::context::Context;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+
+#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+pub(crate) async fn handle<'r>(
+    _cx: &Context,
+    _request: LeaveGroupRequest<'r>,
+) -> LeaveGroupResponse<'r> {
+    LeaveGroupResponse {
+        error_code: ErrorCode::CoordinatorNotAvailable,
+        ..LeaveGroupResponse::default()
+    }
+}

@@ -1,0 +1,16 @@
+//! `ListGroups`: no node coordinates groups, so every group is told that none is available.
+
+use crate::broker::context::Context;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::messages::list_groups::{ListGroupsRequest, ListGroupsResponse};
+
+#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+pub(crate) async fn handle<'r>(
+    _cx: &Context,
+    _request: ListGroupsRequest<'r>,
+) -> ListGroupsResponse<'r> {
+    ListGroupsResponse {
+        error_code: ErrorCode::CoordinatorNotAvailable,
+        ..ListGroupsResponse::default()
+    }
+}
