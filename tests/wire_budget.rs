@@ -64,7 +64,7 @@ unsafe impl GlobalAlloc for Counting {
 /// What `decode` asks the allocator for.
 fn asked_by(case: &every::Case, bytes: &[u8]) -> usize {
     let before = ASKED.get();
-    let _ = decode(case.api, case.direction, case.version, bytes);
+    let _ = decode(case.subject, case.version, bytes);
     ASKED.get() - before
 }
 
@@ -109,7 +109,7 @@ proptest! {
 #[test]
 fn an_honest_array_is_counted() {
     let metadata = |case: &every::Case| {
-        case.api == dispatch::Key::Client(ApiKey::Metadata) && case.version == 0
+        case.subject == dispatch::Subject::request(ApiKey::Metadata) && case.version == 0
     };
     let case = cases().find(metadata).unwrap();
     let asked = asked_by(&case, &[0, 0, 0, 2, 0, 1, b'a', 0, 1, b'b']);

@@ -6,6 +6,7 @@
 #![warn(clippy::indexing_slicing)]
 
 pub mod api;
+pub mod consumer_offsets;
 pub mod envelope;
 pub mod error_code;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod messages;
 pub mod private;
 pub mod reader;
 pub mod records;
+pub mod versioned;
 pub mod writer;
 
 pub use uuid::Uuid;

@@ -2,6 +2,7 @@
 
 use ottla::wire::{
     api::{ApiKey, ControllerApi},
+    consumer_offsets::Key as RecordKey,
     header::{RequestHeader, decode_response_header, encode_response_header},
     messages::{metadata::MetadataRequest, produce::ProduceRequest},
     reader::{DecodeError, Reader},
@@ -10,8 +11,8 @@ use ottla::wire::{
 use proptest::{collection::vec, prelude::*};
 
 use crate::{
-    dispatch::{Direction, Key, decode, defaults, recode},
-    every::{APIS, cases},
+    dispatch::{Key, Subject, decode, defaults, recode},
+    every::{APIS, DATA, cases},
     random::{self, Choices},
     schema,
 };
@@ -25,7 +26,7 @@ proptest! {
     fn every_version_of_every_message_reads_back_to_its_bytes(choices in vec(any::<u8>(), 0..600)) {
         for case in cases() {
             let bytes = case.random(&choices);
-            let again = recode(case.api, case.direction, case.version, &bytes);
+            let again = recode(case.subject, case.version, &bytes);
             prop_assert_eq!(again, Ok(bytes), "{}", case);
         }
     }
@@ -34,7 +35,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in vec(any::<u8>(), 0..200)) {
         for case in cases() {
-            let _ = decode(case.api, case.direction, case.version, &bytes);
+            let _ = decode(case.subject, case.version, &bytes);
         }
     }
 
@@ -48,11 +49,25 @@ proptest! {
         for case in cases() {
             let mut bytes = case.random(&choices);
             let at = at.index(bytes.len().max(1));
-            let _ = decode(case.api, case.direction, case.version, bytes.get(..at).unwrap_or(&[]));
+            let _ = decode(case.subject, case.version, bytes.get(..at).unwrap_or(&[]));
             if let Some(slot) = bytes.get_mut(at) {
                 *slot = byte;
             }
-            let _ = recode(case.api, case.direction, case.version, &bytes);
+            let _ = recode(case.subject, case.version, &bytes);
+        }
+    }
+
+    /// The type in front of the bytes says what they are.
+    #[test]
+    fn keys_of_every_type_read_back_to_their_bytes(choices in vec(any::<u8>(), 0..200)) {
+        for record in DATA.iter().filter(|data| data.record.is_some()) {
+            let record_type = record.record.unwrap();
+            let mut bytes = record_type.to_be_bytes().to_vec();
+            bytes.extend(random::message(&record.messages[0], 0, &mut Choices(&choices)));
+            let key = RecordKey::decode(&bytes).unwrap();
+            prop_assert!(!matches!(key, RecordKey::Unknown(_)), "{}", record.name);
+            prop_assert_eq!(key.record_type(), record_type);
+            prop_assert_eq!(key.encode().unwrap(), bytes, "{}", record.name);
         }
     }
 
@@ -62,11 +77,11 @@ proptest! {
         let (request, response) = schema::read_headers(&wire);
         for case in cases() {
             // A message for the controller has an envelope instead of a header.
-            let Key::Client(api) = case.api else {
+            let Some(Key::Client(api)) = case.subject.api() else {
                 continue;
             };
             let is_flexible = api.is_flexible(case.version);
-            if case.direction == Direction::Request {
+            if case.subject == Subject::request(api) {
                 let version = if is_flexible { 2 } else { 1 };
                 let mut bytes = random::message(&request, version, &mut Choices(&choices));
                 bytes[..2].copy_from_slice(&api.code().to_be_bytes());
@@ -92,7 +107,7 @@ proptest! {
 #[test]
 fn a_message_of_defaults_is_the_schemas() {
     for case in cases() {
-        let ours = defaults(case.api, case.direction, case.version).unwrap();
+        let ours = defaults(case.subject, case.version).unwrap();
         assert_eq!(ours, random::defaults(case.message, case.version), "{case}");
     }
 }
@@ -183,8 +198,7 @@ fn topics_with_names_of_three_letters_fit_the_budget() {
 /// An `ApiVersions` v3 request: two empty names, then the tags.
 fn with_tags(tags: &[u8]) -> Result<Vec<u8>, DecodeError> {
     recode(
-        ApiKey::ApiVersions,
-        Direction::Request,
+        Subject::request(ApiKey::ApiVersions),
         3,
         &[&[1, 1], tags].concat(),
     )
@@ -218,7 +232,7 @@ fn a_known_tag_that_is_longer_or_shorter_than_its_value_is_refused() {
     let response = |size: u8| {
         let mut bytes = vec![0, 0, 1, 0, 0, 0, 0, 1, 1, size];
         bytes.extend([7; 9]);
-        recode(ApiKey::ApiVersions, Direction::Response, 3, &bytes)
+        recode(Subject::response(ApiKey::ApiVersions), 3, &bytes)
     };
     let longer = Err(DecodeError::TagSize {
         at: 18,
@@ -237,13 +251,12 @@ fn a_known_tag_that_is_longer_or_shorter_than_its_value_is_refused() {
 #[test]
 fn nulls_are_refused_where_the_version_has_none() {
     let null_array = [0xff; 4];
-    let refused = recode(ApiKey::Metadata, Direction::Request, 0, &null_array);
+    let refused = recode(Subject::request(ApiKey::Metadata), 0, &null_array);
     assert_eq!(refused, Err(DecodeError::NullNotAllowed { at: 0 }));
-    let allowed = recode(ApiKey::Metadata, Direction::Request, 1, &null_array);
+    let allowed = recode(Subject::request(ApiKey::Metadata), 1, &null_array);
     assert_eq!(allowed, Ok(null_array.to_vec()));
     let negative = recode(
-        ApiKey::Metadata,
-        Direction::Request,
+        Subject::request(ApiKey::Metadata),
         1,
         &(-2_i32).to_be_bytes(),
     );

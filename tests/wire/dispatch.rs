@@ -40,79 +40,113 @@ impl fmt::Display for Key {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Request,
-    Response,
+/// One of the messages that the schema describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Request(Key),
+    Response(Key),
+    Data(Data),
+}
+
+impl Subject {
+    pub(crate) fn request(api: impl Into<Key>) -> Self {
+        Self::Request(api.into())
+    }
+
+    pub(crate) fn response(api: impl Into<Key>) -> Self {
+        Self::Response(api.into())
+    }
+
+    pub(crate) fn api(self) -> Option<Key> {
+        match self {
+            Self::Request(api) | Self::Response(api) => Some(api),
+            Self::Data(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(api) => write!(f, "{api} request"),
+            Self::Response(api) => write!(f, "{api} response"),
+            Self::Data(data) => write!(f, "{}", data.name()),
+        }
+    }
 }
 
 /// Reads a message and writes it again.
-pub(crate) fn recode(
-    api: impl Into<Key>,
-    direction: Direction,
-    version: i16,
-    bytes: &[u8],
-) -> Result<Vec<u8>, DecodeError> {
+pub(crate) fn recode(subject: Subject, version: i16, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut reader = Reader::new(bytes);
     let mut writer = Writer::new();
-    recode_with(
-        api.into(),
-        direction,
-        version,
-        &mut reader,
-        Some(&mut writer),
-    )?;
+    recode_with(subject, version, &mut reader, Some(&mut writer))?;
     reader.finish()?;
     let segments = writer.finish().expect("what was read can be written");
     Ok(segments.into_bytes().expect("in memory").to_vec())
 }
 
 /// Reads a message and drops it, with nothing around it that could allocate.
-pub(crate) fn decode(
-    api: impl Into<Key>,
-    direction: Direction,
-    version: i16,
-    bytes: &[u8],
-) -> Result<(), DecodeError> {
-    recode_with(
-        api.into(),
-        direction,
-        version,
-        &mut Reader::new(bytes),
-        None,
-    )
+pub(crate) fn decode(subject: Subject, version: i16, bytes: &[u8]) -> Result<(), DecodeError> {
+    recode_with(subject, version, &mut Reader::new(bytes), None)
 }
 
 /// Writes the message that has its defaults only.
-pub(crate) fn defaults(
-    api: impl Into<Key>,
-    direction: Direction,
-    version: i16,
-) -> Result<Vec<u8>, EncodeError> {
+pub(crate) fn defaults(subject: Subject, version: i16) -> Result<Vec<u8>, EncodeError> {
     let mut writer = Writer::new();
-    write_defaults(api.into(), direction, version, &mut writer);
+    write_defaults(subject, version, &mut writer);
     Ok(writer.finish()?.into_bytes().expect("in memory").to_vec())
 }
 
 macro_rules! dispatch {
-    ($($side:ident $table:ident {
-        $($api:ident $module:ident $request:ident $response:ident,)*
-    })*) => {
+    (
+        $($side:ident $table:ident {
+            $($api:ident $module:ident $request:ident $response:ident,)*
+        })*;
+        Data {
+            $($data_module:ident $($data:ident)*,)*
+        }
+    ) => {
+        /// What is not asked or answered: it stands in records and in the bytes of other messages.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Data {
+            $($($data,)*)*
+        }
+
+        impl Data {
+            pub(crate) fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($(stringify!($data) => Some(Self::$data),)*)*
+                    _ => None,
+                }
+            }
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $($(Self::$data => stringify!($data),)*)*
+                }
+            }
+        }
+
         fn recode_with(
-            api: Key,
-            direction: Direction,
+            subject: Subject,
             version: i16,
             reader: &mut Reader<'_>,
             writer: Option<&mut Writer>,
         ) -> Result<(), DecodeError> {
-            match (api, direction) {
+            match subject {
                 $($(
-                    (Key::$side($table::$api), Direction::Request) => {
+                    Subject::Request(Key::$side($table::$api)) => {
                         let message = messages::$module::$request::decode(reader, version)?;
                         writer.map(|writer| message.encode(writer, version));
                     }
-                    (Key::$side($table::$api), Direction::Response) => {
+                    Subject::Response(Key::$side($table::$api)) => {
                         let message = messages::$module::$response::decode(reader, version)?;
+                        writer.map(|writer| message.encode(writer, version));
+                    }
+                )*)*
+                $($(
+                    Subject::Data(Data::$data) => {
+                        let message = messages::data::$data_module::$data::decode(reader, version)?;
                         writer.map(|writer| message.encode(writer, version));
                     }
                 )*)*
@@ -120,14 +154,19 @@ macro_rules! dispatch {
             Ok(())
         }
 
-        fn write_defaults(api: Key, direction: Direction, version: i16, writer: &mut Writer) {
-            match (api, direction) {
+        fn write_defaults(subject: Subject, version: i16, writer: &mut Writer) {
+            match subject {
                 $($(
-                    (Key::$side($table::$api), Direction::Request) => {
+                    Subject::Request(Key::$side($table::$api)) => {
                         messages::$module::$request::default().encode(writer, version);
                     }
-                    (Key::$side($table::$api), Direction::Response) => {
+                    Subject::Response(Key::$side($table::$api)) => {
                         messages::$module::$response::default().encode(writer, version);
+                    }
+                )*)*
+                $($(
+                    Subject::Data(Data::$data) => {
+                        messages::data::$data_module::$data::default().encode(writer, version);
                     }
                 )*)*
             }
@@ -184,5 +223,25 @@ dispatch! {
             AllocateProducerIdsRequest AllocateProducerIdsResponse,
         AssignReplicasToDirs assign_replicas_to_dirs
             AssignReplicasToDirsRequest AssignReplicasToDirsResponse,
+    };
+    Data {
+        legacy_offset_commit LegacyOffsetCommitKey LegacyOffsetCommitValue,
+        offset_commit OffsetCommitKey OffsetCommitValue,
+        group_metadata GroupMetadataKey GroupMetadataValue,
+        consumer_group_metadata ConsumerGroupMetadataKey ConsumerGroupMetadataValue,
+        consumer_group_partition_metadata
+            ConsumerGroupPartitionMetadataKey ConsumerGroupPartitionMetadataValue,
+        consumer_group_member_metadata
+            ConsumerGroupMemberMetadataKey ConsumerGroupMemberMetadataValue,
+        consumer_group_target_assignment_metadata
+            ConsumerGroupTargetAssignmentMetadataKey ConsumerGroupTargetAssignmentMetadataValue,
+        consumer_group_target_assignment_member
+            ConsumerGroupTargetAssignmentMemberKey ConsumerGroupTargetAssignmentMemberValue,
+        consumer_group_current_member_assignment
+            ConsumerGroupCurrentMemberAssignmentKey ConsumerGroupCurrentMemberAssignmentValue,
+        consumer_group_regular_expression
+            ConsumerGroupRegularExpressionKey ConsumerGroupRegularExpressionValue,
+        consumer_protocol_subscription ConsumerProtocolSubscription,
+        consumer_protocol_assignment ConsumerProtocolAssignment,
     }
 }

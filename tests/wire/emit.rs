@@ -63,9 +63,10 @@ fn head(
 ) -> String {
     let mut out = String::new();
     let Versions { min, max } = message.valid;
-    let flexible = match message.is_ever_flexible() {
-        true => format!("flexible from {}", message.flexible_from),
-        false => "never flexible".to_owned(),
+    let flexible = if message.is_ever_flexible() {
+        format!("flexible from {}", message.flexible_from)
+    } else {
+        "never flexible".to_owned()
     };
     let _ = writeln!(
         out,
@@ -140,6 +141,7 @@ fn versioned_impl(message: &Message, out: &mut String) {
         out,
         "\
 impl<'a> Versioned<'a> for {} {{
+    const NAME: &'static str = \"{}\";
     const VERSIONS: Versions = Versions {{ min: {min}, max: {max} }};
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {{
@@ -150,7 +152,8 @@ impl<'a> Versioned<'a> for {} {{
         self.encode(w, v);
     }}
 }}",
-        root_type(message, "<'a>")
+        root_type(message, "<'a>"),
+        message.root().name
     );
 }
 

@@ -15,7 +15,7 @@ use ottla::wire::{
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::{
-    dispatch::{self, Direction, Key},
+    dispatch::{self, Data, Key, Subject},
     random::{self, Choices},
     schema::{self, Message},
 };
@@ -103,15 +103,17 @@ fn schema_directory() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../src/wire/schema")
 }
 
-fn word(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Request => "request",
-        Direction::Response => "response",
+/// How `Recode` is told which message it is.
+fn words(subject: Subject) -> String {
+    match subject {
+        Subject::Request(api) => format!("{} request", api.code()),
+        Subject::Response(api) => format!("{} response", api.code()),
+        Subject::Data(data) => format!("data {}", data.name()),
     }
 }
 
 /// Every message of every version that Kafka still reads.
-fn each(mut visit: impl FnMut(Key, Direction, &Message, i16)) {
+fn each(mut visit: impl FnMut(Subject, &Message, i16)) {
     for api in schema::read_apis(&schema_directory()) {
         let key = Key::from_code(api.key).unwrap();
         let min = if key == Key::Client(ApiKey::Produce) {
@@ -120,8 +122,16 @@ fn each(mut visit: impl FnMut(Key, Direction, &Message, i16)) {
             api.request.valid.min
         };
         for version in min..=api.request.valid.max {
-            visit(key, Direction::Request, &api.request, version);
-            visit(key, Direction::Response, &api.response, version);
+            visit(Subject::Request(key), &api.request, version);
+            visit(Subject::Response(key), &api.response, version);
+        }
+    }
+    for data in schema::read_data(&schema_directory()) {
+        for message in &data.messages {
+            let subject = Subject::Data(Data::from_name(&message.root().name).unwrap());
+            for version in message.valid.min..=message.valid.max {
+                visit(subject, message, version);
+            }
         }
     }
 }
@@ -141,23 +151,14 @@ fn kafka_writes_the_bytes_that_we_write() {
     let mut random = StdRng::seed_from_u64(seed);
     let mut kafka = Kafka::start();
     let mut compared = 0;
-    each(|api, direction, message, version| {
+    each(|subject, message, version| {
         for round in 0..ROUNDS {
             let mut choices = vec![0; round * 20];
             random.fill_bytes(&mut choices);
             let bytes = random::message(message, version, &mut Choices(&choices));
-            let ours = dispatch::recode(api, direction, version, &bytes).unwrap();
-            let asked = format!(
-                "{} {} {version} {}",
-                api.code(),
-                word(direction),
-                hex(&ours)
-            );
-            assert_eq!(
-                kafka.ask(&asked),
-                hex(&ours),
-                "{api} {direction:?} v{version}"
-            );
+            let ours = dispatch::recode(subject, version, &bytes).unwrap();
+            let asked = format!("{} {version} {}", words(subject), hex(&ours));
+            assert_eq!(kafka.ask(&asked), hex(&ours), "{subject} v{version}");
             compared += 1;
         }
     });
@@ -167,11 +168,10 @@ fn kafka_writes_the_bytes_that_we_write() {
 #[test]
 fn a_message_of_defaults_is_kafkas() {
     let mut kafka = Kafka::start();
-    each(|api, direction, _, version| {
-        let asked = format!("{} {} {version} -", api.code(), word(direction));
-        let answer = kafka.ask(&asked);
-        let ours = dispatch::defaults(api, direction, version).unwrap();
-        assert_eq!(answer, hex(&ours), "{api} {direction:?} v{version}");
+    each(|subject, _, version| {
+        let answer = kafka.ask(&format!("{} {version} -", words(subject)));
+        let ours = dispatch::defaults(subject, version).unwrap();
+        assert_eq!(answer, hex(&ours), "{subject} v{version}");
     });
 }
 
@@ -180,16 +180,13 @@ fn kafka_reads_our_headers() {
     let mut random = StdRng::seed_from_u64(seed());
     let mut kafka = Kafka::start();
     let (request, response) = schema::read_headers(&schema_directory());
-    for (message, direction) in [
-        (request, Direction::Request),
-        (response, Direction::Response),
-    ] {
+    for (message, direction) in [(request, "request"), (response, "response")] {
         for version in message.valid.min..=message.valid.max {
             let mut choices = [0; 100];
             random.fill_bytes(&mut choices);
             let bytes = hex(&random::message(&message, version, &mut Choices(&choices)));
-            let asked = format!("header {} {version} {bytes}", word(direction));
-            assert_eq!(kafka.ask(&asked), bytes, "{direction:?} header v{version}");
+            let asked = format!("header {direction} {version} {bytes}");
+            assert_eq!(kafka.ask(&asked), bytes, "{direction} header v{version}");
         }
     }
 }
@@ -205,12 +202,27 @@ fn error_codes_are_kafkas() {
 #[test]
 fn served_versions_are_kafkas() {
     let theirs = Kafka::start().table("apis");
-    let of_clients = ApiKey::ALL.iter().map(|api| (Key::Client(*api), api.served()));
+    let of_clients = ApiKey::ALL
+        .iter()
+        .map(|api| (Key::Client(*api), api.served()));
     let of_controller = ControllerApi::ALL
         .iter()
         .map(|api| (Key::Controller(*api), api.served()));
     for (api, served) in of_clients.chain(of_controller) {
         let row = format!("{} {api} {} {}", api.code(), served.min, served.max);
         assert!(theirs.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn record_types_are_kafkas() {
+    let theirs = Kafka::start().table("records");
+    for data in schema::read_data(&schema_directory()) {
+        let valid = data.versioned().valid;
+        let row = data.record.map(|record| {
+            let (key, value) = (&data.messages[0].root().name, &data.messages[1].root().name);
+            format!("{record} {key} {value} {} {}", valid.min, valid.max)
+        });
+        assert!(row.iter().all(|row| theirs.contains(row)), "{row:?}");
     }
 }

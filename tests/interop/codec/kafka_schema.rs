@@ -5,7 +5,7 @@ use std::{env, fs::File, io::Read, path::Path};
 use serde_json::Value;
 use zip::ZipArchive;
 
-use crate::schema::{Field, Kind, Message, Struct, Versions, read_apis, read_headers};
+use crate::schema::{Field, Kind, Message, Struct, Versions, read_apis, read_data, read_headers};
 
 /// APIs of the reference that ottla does not serve yet; transactions will leave this list. Whatever a new
 /// Kafka adds has to be put here or into `src/wire/schema`.
@@ -70,6 +70,9 @@ const NOT_SERVED: &[&str] = &[
     "WriteTxnMarkers",
 ];
 
+/// Records of the reference's coordinator that ottla does not write: those of share groups and of streams groups.
+const NOT_WRITTEN: &[&str] = &["ShareGroup", "StreamsGroup"];
+
 /// The oldest version of Produce that we describe; Kafka removed 0-2 and answers them by closing the connection.
 const PRODUCE_DESCRIBED_FROM: i16 = 0;
 
@@ -77,18 +80,30 @@ struct Jar(ZipArchive<File>);
 
 impl Jar {
     fn open() -> Self {
-        let path = env::var_os("OTTLA_KAFKA_CLIENTS_JAR")
-            .expect("OTTLA_KAFKA_CLIENTS_JAR, as `run` sets it");
+        Self::of_variable("OTTLA_KAFKA_CLIENTS_JAR")
+    }
+
+    fn of_coordinator() -> Self {
+        Self::of_variable("OTTLA_KAFKA_GROUP_COORDINATOR_JAR")
+    }
+
+    fn of_variable(variable: &str) -> Self {
+        let path = env::var_os(variable).unwrap_or_else(|| panic!("{variable}, as `run` sets it"));
         Self(ZipArchive::new(File::open(path).unwrap()).unwrap())
     }
 
     /// The names of all requests without the suffix.
     fn apis(&self) -> Vec<String> {
+        self.names("Request")
+    }
+
+    fn names(&self, suffix: &str) -> Vec<String> {
+        let end = format!("{suffix}.json");
         let names = self.0.file_names().filter_map(|path| {
             let path = path.unwrap();
             let name = path
                 .strip_prefix("common/message/")?
-                .strip_suffix("Request.json")?;
+                .strip_suffix(end.as_str())?;
             Some(name.to_owned())
         });
         let mut names: Vec<_> = names.collect();
@@ -171,11 +186,60 @@ fn both_headers_are_the_jars() {
     }
 }
 
+#[test]
+fn every_record_is_the_coordinators() {
+    let mut jar = Jar::of_coordinator();
+    let mut ours = Vec::new();
+    for data in read_data(&schema_directory()) {
+        let Some(record) = data.record else { continue };
+        for (message, kind) in data.messages.iter().zip(["key", "value"]) {
+            let theirs = jar.message(&message.root().name);
+            assert_eq!(theirs["apiKey"], record, "{}", data.name);
+            assert_eq!(
+                theirs["type"],
+                format!("coordinator-{kind}"),
+                "{}",
+                data.name
+            );
+            compare_data(message, &theirs);
+        }
+        ours.push(data.name);
+    }
+    ours.sort();
+    let mut theirs = jar.names("Key");
+    theirs.retain(|name| !NOT_WRITTEN.iter().any(|other| name.starts_with(other)));
+    assert_eq!(ours, theirs);
+}
+
+#[test]
+fn what_consumers_tell_each_other_is_the_jars() {
+    let mut jar = Jar::open();
+    for data in read_data(&schema_directory()) {
+        if data.record.is_none() {
+            let message = data.versioned();
+            let theirs = jar.message(&message.root().name);
+            assert_eq!(theirs["type"], "data");
+            compare_data(message, &theirs);
+        }
+    }
+}
+
+fn compare_data(ours: &Message, theirs: &Value) {
+    assert_eq!(ours.root().name, theirs["name"]);
+    assert_eq!(
+        Some(ours.valid),
+        versions(&theirs["validVersions"]),
+        "{}",
+        ours.root().name
+    );
+    compare_message(ours, theirs);
+}
+
 fn compare_message(ours: &Message, theirs: &Value) {
-    let flexible = versions(&theirs["flexibleVersions"]).unwrap();
+    let flexible = versions(&theirs["flexibleVersions"]);
     assert_eq!(
         ours.flexible_from,
-        flexible.min.max(ours.valid.min),
+        flexible.map_or(i16::MAX, |flexible| flexible.min.max(ours.valid.min)),
         "{}",
         ours.root().name
     );

@@ -1,6 +1,7 @@
-//! The kafka-clients jar as the reference of the codec: the schema that it ships and its classes.
+//! The kafka-clients and kafka-group-coordinator jars as the reference of the codec: the schemas that they ship and their
+//! classes.
 //!
-//! Tests only; `run` finds the jar and sets the two variables that they read.
+//! Tests only; `run` finds the jars and sets the variables that they read.
 #![cfg(test)]
 
 #[path = "../../wire/dispatch.rs"]

@@ -109,6 +109,7 @@ impl TopicPartitions {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupCurrentMemberAssignmentValue {
+    const NAME: &'static str = "ConsumerGroupCurrentMemberAssignmentValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

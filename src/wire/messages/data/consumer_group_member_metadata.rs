@@ -146,6 +146,7 @@ impl<'a> ClassicProtocol<'a> {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupMemberMetadataValue<'a> {
+    const NAME: &'static str = "ConsumerGroupMemberMetadataValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

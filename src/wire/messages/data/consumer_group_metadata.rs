@@ -62,6 +62,7 @@ impl ConsumerGroupMetadataValue {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupMetadataValue {
+    const NAME: &'static str = "ConsumerGroupMetadataValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

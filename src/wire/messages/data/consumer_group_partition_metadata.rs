@@ -101,6 +101,7 @@ impl<'a> PartitionMetadata<'a> {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupPartitionMetadataValue<'a> {
+    const NAME: &'static str = "ConsumerGroupPartitionMetadataValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

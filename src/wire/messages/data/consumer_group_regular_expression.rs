@@ -60,6 +60,7 @@ impl<'a> ConsumerGroupRegularExpressionValue<'a> {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupRegularExpressionValue<'a> {
+    const NAME: &'static str = "ConsumerGroupRegularExpressionValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

@@ -76,6 +76,7 @@ impl TopicPartition {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupTargetAssignmentMemberValue {
+    const NAME: &'static str = "ConsumerGroupTargetAssignmentMemberValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

@@ -62,6 +62,7 @@ impl ConsumerGroupTargetAssignmentMetadataValue {
 }
 
 impl<'a> Versioned<'a> for ConsumerGroupTargetAssignmentMetadataValue {
+    const NAME: &'static str = "ConsumerGroupTargetAssignmentMetadataValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

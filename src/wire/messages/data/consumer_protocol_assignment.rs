@@ -50,6 +50,7 @@ impl<'a> TopicPartition<'a> {
 }
 
 impl<'a> Versioned<'a> for ConsumerProtocolAssignment<'a> {
+    const NAME: &'static str = "ConsumerProtocolAssignment";
     const VERSIONS: Versions = Versions { min: 0, max: 3 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

@@ -83,6 +83,7 @@ impl<'a> TopicPartition<'a> {
 }
 
 impl<'a> Versioned<'a> for ConsumerProtocolSubscription<'a> {
+    const NAME: &'static str = "ConsumerProtocolSubscription";
     const VERSIONS: Versions = Versions { min: 0, max: 3 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

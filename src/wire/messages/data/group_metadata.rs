@@ -146,6 +146,7 @@ impl<'a> MemberMetadata<'a> {
 }
 
 impl<'a> Versioned<'a> for GroupMetadataValue<'a> {
+    const NAME: &'static str = "GroupMetadataValue";
     const VERSIONS: Versions = Versions { min: 0, max: 4 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

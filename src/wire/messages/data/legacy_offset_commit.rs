@@ -61,6 +61,7 @@ impl<'a> LegacyOffsetCommitValue<'a> {
 }
 
 impl<'a> Versioned<'a> for LegacyOffsetCommitValue<'a> {
+    const NAME: &'static str = "LegacyOffsetCommitValue";
     const VERSIONS: Versions = Versions { min: 0, max: 0 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {

@@ -1,14 +1,10 @@
 //! What is stored in the records of `__consumer_offsets` or carried in the bytes of other messages,
 //! generated from `src/wire/schema/data/` (docs/formats/wire-schema.md).
 //!
-//! Bare bodies: what stands in front of them (a record's type, a version) is written and read by
-//! `wire::consumer_offsets` and `wire::consumer_protocol`.
+//! Bare bodies: the type in front of a record's key is `wire::consumer_offsets`', the version in
+//! front of everything else `wire::versioned`'s.
 
-use crate::wire::{
-    api::Versions,
-    reader::{DecodeError, Reader},
-    writer::Writer,
-};
+use crate::wire::versioned::Versioned;
 
 #[rustfmt::skip]
 pub mod consumer_group_current_member_assignment;
@@ -34,12 +30,3 @@ pub mod group_metadata;
 pub mod legacy_offset_commit;
 #[rustfmt::skip]
 pub mod offset_commit;
-
-/// A message whose bytes have an `int16` in front that is their version.
-pub trait Versioned<'a>: Sized {
-    /// The versions that can be read and written.
-    const VERSIONS: Versions;
-
-    fn decode(reader: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError>;
-    fn encode(&self, writer: &mut Writer, version: i16);
-}

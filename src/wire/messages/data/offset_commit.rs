@@ -101,6 +101,7 @@ impl<'a> OffsetCommitValue<'a> {
 }
 
 impl<'a> Versioned<'a> for OffsetCommitValue<'a> {
+    const NAME: &'static str = "OffsetCommitValue";
     const VERSIONS: Versions = Versions { min: 0, max: 4 };
 
     fn decode(r: &mut Reader<'a>, v: i16) -> Result<Self, DecodeError> {
