@@ -138,9 +138,12 @@ fn only_what_kafka_4_1_lacks_is_left_out() {
     let unknown: BTreeSet<_> = of_apis.collect();
     let newer = [
         (Key::Client(ApiKey::ListOffsets), 11),
+        (Key::Client(ApiKey::OffsetCommit), 10),
+        (Key::Client(ApiKey::OffsetFetch), 10),
         (Key::Client(ApiKey::ApiVersions), 5),
         (Key::Client(ApiKey::InitProducerId), 6),
         (Key::Client(ApiKey::DescribeLogDirs), 5),
+        (Key::Client(ApiKey::DeleteGroups), 3),
         (Key::Controller(ControllerApi::BrokerHeartbeat), 2),
     ];
     let older = (0..3).map(|version| (Key::Client(ApiKey::Produce), version));

@@ -396,7 +396,7 @@ fn zero(field: &Field) -> String {
     let zero = match field.kind {
         _ if field.is_array => "",
         Kind::Bool => "false",
-        Kind::I8 | Kind::I16 | Kind::U16 | Kind::I32 | Kind::I64 => "0",
+        Kind::I8 | Kind::I16 | Kind::U16 | Kind::I32 | Kind::I64 | Kind::Error => "0",
         _ => "",
     };
     zero.to_owned()
