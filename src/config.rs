@@ -12,6 +12,7 @@
 pub mod broker_keys;
 pub mod describe;
 mod file;
+pub mod group;
 pub mod key;
 pub mod layers;
 mod listener;
@@ -23,6 +24,7 @@ pub mod topic_keys;
 mod units;
 mod unused_keys;
 
+pub use group::GroupConfig;
 pub use layers::{ConfigSource, Layers, Overrides};
 pub(crate) use listener::Bracketed;
 pub use listener::{Endpoint, Listener, Peer, SecurityProtocol};

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::broker_keys;
+use crate::config::group::{
+    Assignor, ConsumerGroupConfig, GroupConfig, GroupTopicConfig, MigrationPolicy,
+};
 use crate::config::listener::{conflict, parse_listeners, parse_peers};
 use crate::config::{ConfigError, Endpoint, Layers, Listener, Peer, Sources, StaticConfig};
 use crate::metadata::BrokerId;
@@ -37,6 +40,8 @@ pub struct NodeConfig {
     pub broker: BrokerConfig,
     /// Sessions of brokers.
     pub controller: ControllerConfig,
+    /// Consumer groups.
+    pub group: GroupConfig,
     /// Every value as it was given, for `DescribeConfigs` and topic defaults.
     pub values: StaticConfig,
 }
@@ -183,6 +188,7 @@ impl NodeConfig {
             replica: typed.replica(),
             broker: typed.broker(),
             controller: typed.controller(),
+            group: typed.group(),
             listeners,
             advertised,
             storage,
@@ -410,6 +416,54 @@ impl Typed<'_> {
         }
     }
 
+    fn group(&self) -> GroupConfig {
+        let retention_minutes = self.number("offsets.retention.minutes").unwrap_or(u64::MAX);
+        GroupConfig {
+            session_timeout_min: self.millis("group.min.session.timeout.ms"),
+            session_timeout_max: self.millis("group.max.session.timeout.ms"),
+            initial_rebalance_delay: self.millis("group.initial.rebalance.delay.ms"),
+            size_max: self.number("group.max.size").unwrap_or(usize::MAX),
+            offset_metadata_bytes_max: self
+                .number("offset.metadata.max.bytes")
+                .unwrap_or(usize::MAX),
+            offsets_retention: Duration::from_secs(retention_minutes.saturating_mul(60)),
+            offsets_retention_check_interval: self.millis("offsets.retention.check.interval.ms"),
+            commit_timeout: self.millis("offsets.commit.timeout.ms"),
+            consumer: self.consumer_group(),
+            topic: GroupTopicConfig {
+                partitions: self.number("offsets.topic.num.partitions").unwrap_or(1),
+                replication_factor: self.number("offsets.topic.replication.factor"),
+                segment_bytes: self
+                    .number("offsets.topic.segment.bytes")
+                    .unwrap_or(u32::MAX),
+            },
+        }
+    }
+
+    fn consumer_group(&self) -> ConsumerGroupConfig {
+        let protocols = self.items("group.coordinator.rebalance.protocols");
+        let assignors = self.items("group.consumer.assignors");
+        let assignor = |name: &String| match name.as_str() {
+            "range" => Assignor::Range,
+            _ => Assignor::Uniform,
+        };
+        let migration = self.text("group.consumer.migration.policy");
+        ConsumerGroupConfig {
+            is_enabled: protocols.iter().any(|name| name == "consumer"),
+            session_timeout: self.millis("group.consumer.session.timeout.ms"),
+            heartbeat_interval: self.millis("group.consumer.heartbeat.interval.ms"),
+            size_max: self.number("group.consumer.max.size").unwrap_or(usize::MAX),
+            assignors: assignors.iter().map(assignor).collect(),
+            migration: match migration.as_deref() {
+                Some("disabled") => MigrationPolicy::Disabled,
+                Some("upgrade") => MigrationPolicy::Upgrade,
+                Some("downgrade") => MigrationPolicy::Downgrade,
+                _ => MigrationPolicy::Bidirectional,
+            },
+            regex_refresh_interval: self.millis("group.consumer.regex.refresh.interval.ms"),
+        }
+    }
+
     fn controller(&self) -> ControllerConfig {
         ControllerConfig {
             session_timeout: self.millis("broker.session.timeout.ms"),
@@ -453,6 +507,7 @@ mod tests {
         assert_eq!(config.storage.stall, Duration::from_secs(2));
         assert_eq!(config.broker.replication_factor_default, None);
         assert!(config.broker.auto_create_topics && config.broker.delete_topics);
+        assert_eq!(config.group, GroupConfig::default());
     }
 
     #[test]
