@@ -11,7 +11,7 @@ use ottla_storage::log::PartitionLog;
 use ottla_storage::time::MonoMillis;
 use ottla_storage::{Clock, LogEvent, Offset};
 
-use super::combining::Writer;
+use super::combining;
 use super::core::effect::{
     self, Effect, Effects, FollowerFetch, Following, Leadership, LogBounds, Outcome, Refusal,
     Ticket,
@@ -21,7 +21,7 @@ use super::directories::Directories;
 use super::following::FromLeader;
 use super::isr_change::{IsrAnswer, IsrProposal, IsrProposals};
 use super::replicas::Outbound;
-use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, RequestError};
+use super::request::{AskedBy, Batch, DeleteRecords, Done, Produce, Request, RequestError, Writer};
 use super::settings::PartitionConfig;
 use super::view::Published;
 use super::{OpenFailure, OpenedLog, Replica};
@@ -135,7 +135,7 @@ struct Turn {
     is_changed: bool,
 }
 
-impl Writer<Event> for Driver {
+impl combining::Writer<Event> for Driver {
     fn accepts_requests(&self) -> bool {
         !self.must_wait() || self.waiting.has_room()
     }
@@ -255,6 +255,9 @@ impl Driver {
                 deadline,
                 by,
             }) => {
+                if !self.may_write(batch.writer) {
+                    return by.tell(Err(Refusal::NotLeader.into()));
+                }
                 let ticket = self.ticket(by, Some(batch));
                 self.decide(
                     now,
@@ -280,6 +283,15 @@ impl Driver {
                     },
                 );
             }
+        }
+    }
+
+    /// What a coordinator decided in one reign is not written in another.
+    fn may_write(&self, writer: Writer) -> bool {
+        match (writer, self.core.standing()) {
+            (Writer::Coordinator(epoch), Standing::Leads(reign)) => reign.leader_epoch == epoch,
+            // Who does not lead refuses everybody, and says why.
+            (Writer::Client | Writer::Coordinator(_), _) => true,
         }
     }
 

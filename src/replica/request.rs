@@ -39,6 +39,8 @@ pub type Holding = Arc<dyn fmt::Debug + Send + Sync>;
 /// A batch as its producer sent it.
 #[derive(Debug)]
 pub struct Batch {
+    /// Who writes it.
+    pub writer: Writer,
     /// Exactly one batch, in the request's own buffer: offsets and epoch are stamped there.
     pub bytes: BytesMut,
     /// Whether the request's version knows zstd.
@@ -47,7 +49,17 @@ pub struct Batch {
     pub holding: Option<Holding>,
 }
 
-/// A client's batch for one partition.
+/// Who writes a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// A producer, whose batches are checked.
+    Client,
+    /// A coordinator of this broker, whose decisions hold in this reign and no other. A batch may be as large as a segment:
+    /// what a group says of itself is not divided.
+    Coordinator(LeaderEpoch),
+}
+
+/// A batch for one partition.
 #[derive(Debug)]
 pub struct Produce {
     /// The batch.

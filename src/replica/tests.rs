@@ -16,6 +16,7 @@ use ottla_storage::{LeaderEpoch, ReadLimits};
 use super::replicas::Outbound;
 use super::request::{
     Acks, AskedBy, Asker, Batch, DeleteRecords, Done, Holding, Produce, Request, RequestError,
+    Writer,
 };
 use super::view::{Change, Led};
 use super::*;
@@ -236,6 +237,7 @@ impl World {
         batch: &[u8],
     ) -> usize {
         let batch = Batch {
+            writer: Writer::Client,
             bytes: BytesMut::from(batch),
             accepts_zstd: true,
             holding,

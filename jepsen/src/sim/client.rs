@@ -6,6 +6,7 @@ use std::task::Waker;
 use bytes::BytesMut;
 use ottla::replica::request::{
     Acks, AskedBy, Asker, Batch, DeleteRecords, Done, Produce, Request, RequestError, Submission,
+    Writer,
 };
 use ottla::replica::{Replica, ReplicaKey};
 use ottla_storage::batch::{BatchBuilder, NewRecord};
@@ -94,6 +95,7 @@ pub(super) fn produce(
     };
     let request = Request::Produce(Produce {
         batch: Batch {
+            writer: Writer::Client,
             bytes,
             accepts_zstd: true,
             holding: None,

@@ -31,7 +31,9 @@ use crate::broker::wait::{Outcome, Wait, outcome_or_timeout};
 use crate::clock;
 use crate::metadata::MetadataImage;
 use crate::replica::Replica;
-use crate::replica::request::{Acks, Batch, Done, Produce, Request, RequestError, Submission};
+use crate::replica::request::{
+    Acks, Batch, Done, Produce, Request, RequestError, Submission, Writer,
+};
 use crate::replica::view::View;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
@@ -259,6 +261,7 @@ fn begin(cx: Context, frame: BytesMut, plan: Plan) -> Reply {
         let Ok(replica) = &asked.target else { continue };
         let produce = Produce {
             batch: Batch {
+                writer: Writer::Client,
                 bytes,
                 accepts_zstd: cx.version >= ZSTD_SINCE,
                 holding: cx.holding.clone(),

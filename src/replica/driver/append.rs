@@ -10,7 +10,7 @@ use ottla_storage::validate::{Arrival, Policy};
 use ottla_storage::{LeaderEpoch, Offset};
 
 use super::super::core::effect::{self, Acks, Ticket};
-use super::super::request::{Batch, Done, RequestError};
+use super::super::request::{Batch, Done, RequestError, Writer};
 use super::{Driver, Log, Turn};
 
 /// A batch that is to be appended with its neighbours.
@@ -96,7 +96,17 @@ fn append_one_group(
 ) -> usize {
     let mut count = 0;
     let mut group = log.begin();
+    // It is validated by who made it, and only a segment limits it.
+    let own = Policy {
+        message_size_max: policy.segment_size_max,
+        compression: None,
+        ..*policy
+    };
     for append in appends.iter_mut() {
+        let (policy, origin) = match append.batch.writer {
+            Writer::Client => (policy, AppendOrigin::Client),
+            Writer::Coordinator(_) => (&own, AppendOrigin::Coordinator),
+        };
         let leader_append = LeaderAppend {
             batch: &mut append.batch.bytes,
             policy,
@@ -105,7 +115,7 @@ fn append_one_group(
                 accepts_zstd: append.batch.accepts_zstd,
             },
             leader_epoch: append.leader_epoch,
-            origin: AppendOrigin::Client,
+            origin,
         };
         match log.prepare(&mut group, leader_append) {
             Err(PrepareError::GroupFull) if count > 0 => break,
