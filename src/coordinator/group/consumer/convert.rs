@@ -1,0 +1,185 @@
+//! From a classic group to a consumer group and back, while the members go on.
+//!
+//! - C1: what the members have stays what they have. A partition that a classic leader gave to two is the first one's.
+//! - An old group's records end in the append that begins the new one.
+//! - Who becomes classic is in the generation of the group's epoch; no epoch and no generation goes back.
+
+use std::collections::BTreeSet;
+
+use super::ConsumerGroup;
+use super::embedded;
+use super::reconcile::STABLE;
+use crate::config::group::{GroupConfig, MigrationPolicy};
+use crate::coordinator::group::classic::{CONSUMER, ClassicGroup, ClassicMember};
+use crate::coordinator::group::effects::{Cx, Effects};
+use crate::coordinator::group::error::GroupError;
+use crate::coordinator::group::names::GroupId;
+use crate::coordinator::group::record::{
+    ClassicValue, ConsumerClassicValue, ConsumerCurrentValue, ConsumerEpochValue,
+    ConsumerMemberValue, ConsumerTargetEpochValue, Fact, Record,
+};
+use crate::coordinator::group::request::Partitions;
+
+/// Whether a classic group may become a consumer group for a member of the new protocol that wants to join. A group
+/// without members always may.
+///
+/// # Errors
+/// [`GroupError::GroupIdNotFound`] if not; [`GroupError::NotAvailable`] if it has not begun its first generation, so
+/// that it is not known yet what its members say.
+pub fn check_upgrade(classic: &ClassicValue, cx: &Cx<'_>) -> Result<(), GroupError> {
+    if classic.members.is_empty() {
+        return Ok(());
+    }
+    let is_allowed = matches!(
+        cx.settings.consumer.migration,
+        MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade
+    );
+    if !is_allowed
+        || &*classic.protocol_type != CONSUMER
+        || classic.members.len() > cx.settings.consumer.size_max
+    {
+        return Err(GroupError::GroupIdNotFound);
+    }
+    if classic.protocol.is_none() {
+        return Err(GroupError::NotAvailable);
+    }
+    let mut members = classic.members.iter();
+    let can_be_read = members.all(|member| {
+        let assigned = embedded::assigned(&member.assignment, cx.image);
+        embedded::subscription(&member.subscription, cx.image).is_ok()
+            // What an assignor of the application tells its members would be lost.
+            && assigned.is_ok_and(|assigned| !assigned.has_user_data)
+    });
+    if can_be_read {
+        Ok(())
+    } else {
+        Err(GroupError::GroupIdNotFound)
+    }
+}
+
+impl ConsumerGroup {
+    /// What a classic group becomes for which [`check_upgrade`] has nothing against it: its members have what they had,
+    /// and are told to join again with their next heartbeat after somebody has joined.
+    pub fn of_classic(cx: &Cx<'_>, id: GroupId, classic: ClassicGroup, fx: &mut Effects) -> Self {
+        let mut group = Self::new(id);
+        let epoch = classic.generation().max(1);
+        let protocol = classic.protocol().cloned().unwrap_or_default();
+        group.write(Fact::Classic(None), fx);
+        let members = classic.into_members(fx);
+        for member in &members {
+            let said = embedded::subscription(&member.metadata(&protocol), cx.image);
+            let wanted = of_member(member, said.unwrap_or_default());
+            group.write(
+                Fact::ConsumerMember(member.member.clone(), Some(wanted)),
+                fx,
+            );
+        }
+        let metadata_hash = group.topics_hash(cx.image);
+        let value = ConsumerEpochValue {
+            epoch,
+            metadata_hash,
+        };
+        group.write(Fact::ConsumerEpoch(Some(value)), fx);
+        for member in &members {
+            let assigned = embedded::assigned(&member.assignment, cx.image).unwrap_or_default();
+            group.take_over(member, epoch, &assigned.partitions, fx);
+            group.watch_session(cx, &member.member);
+        }
+        let at = Some(cx.wall);
+        let value = ConsumerTargetEpochValue { epoch, at };
+        group.write(Fact::ConsumerTargetEpoch(Some(value)), fx);
+        group
+    }
+
+    /// A member has what it had, unless somebody else has it.
+    fn take_over(
+        &mut self,
+        member: &ClassicMember,
+        epoch: i32,
+        assigned: &Partitions,
+        fx: &mut Effects,
+    ) {
+        let own = assigned.iter().map(|(topic, indexes)| {
+            let own = indexes.iter().copied();
+            let own = own.filter(|index| self.facts.owner(*topic, *index).is_none());
+            (*topic, own.collect::<BTreeSet<_>>())
+        });
+        let assigned: Partitions = own.filter(|(_, own)| !own.is_empty()).collect();
+        let since = assigned.iter().map(|(topic, indexes)| {
+            let since = indexes.iter().map(|index| (*index, epoch));
+            (*topic, since.collect())
+        });
+        let current = ConsumerCurrentValue {
+            epoch,
+            previous_epoch: epoch,
+            state: STABLE,
+            assigned_since: since.collect(),
+            assigned: assigned.clone(),
+            revoking: Partitions::new(),
+        };
+        let id = &member.member;
+        self.write(Fact::ConsumerTarget(id.clone(), Some(assigned)), fx);
+        self.write(Fact::ConsumerCurrent(id.clone(), Some(current)), fx);
+    }
+
+    /// Whether all that are left speak the classic protocol, and the group may become a classic one.
+    pub fn is_to_be_classic(&self, settings: &GroupConfig) -> bool {
+        let is_allowed = matches!(
+            settings.consumer.migration,
+            MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade
+        );
+        let members = self.facts.members();
+        is_allowed
+            && !members.is_empty()
+            && members.len() <= settings.size_max
+            && members.values().all(|member| member.classic.is_some())
+    }
+
+    /// The classic group that this one becomes. Its members are told to join again.
+    pub fn into_classic(self, cx: &Cx<'_>, fx: &mut Effects) -> ClassicGroup {
+        let members = self.facts.members().iter();
+        let members = members.filter_map(|(id, member)| {
+            let classic = member.classic.as_ref()?;
+            let protocol = classic.protocols.first()?;
+            let current = self.facts.current(id);
+            Some(ClassicMember {
+                member: id.clone(),
+                instance: member.instance.clone(),
+                client: member.client.clone(),
+                session_timeout: classic.session_timeout,
+                rebalance_timeout: member.rebalance_timeout,
+                protocols: classic.protocols.clone(),
+                assignment: embedded::assignment(&current.assigned, &protocol.metadata, cx.image),
+            })
+        });
+        let members: Vec<ClassicMember> = members.collect();
+        for fact in self.facts.tombstones() {
+            let group = self.id.clone();
+            fx.write(Record { group, fact });
+        }
+        let epoch = self.facts.epoch();
+        let has = |id: &_, subscription: &bytes::Bytes| {
+            embedded::assignment(&self.facts.current(id).assigned, subscription, cx.image)
+        };
+        let mut classic = ClassicGroup::of_members(cx, self.id.clone(), epoch, members, has, fx);
+        classic.start(cx, fx);
+        classic.rebalance(cx, fx);
+        classic
+    }
+}
+
+fn of_member(member: &ClassicMember, said: embedded::Subscription) -> ConsumerMemberValue {
+    ConsumerMemberValue {
+        instance: member.instance.clone(),
+        rack: said.rack,
+        client: member.client.clone(),
+        topics: said.topics,
+        topics_regex: None,
+        rebalance_timeout: member.rebalance_timeout,
+        assignor: None,
+        classic: Some(ConsumerClassicValue {
+            session_timeout: member.session_timeout,
+            protocols: member.protocols.clone(),
+        }),
+    }
+}

@@ -1,0 +1,345 @@
+//! The one request of the protocol: a member says what it wants and has, and is told what it is to have.
+//!
+//! - A refused heartbeat changes nothing: everything is checked before anything is written.
+//! - A member whose answer was lost shows up with its previous epoch, and is heard if it has no more than it was told.
+//! - An instance id belongs to one member. Another one gets it when that has left for a while, or speaks the classic
+//!   protocol, whose static members are replaced without asking.
+
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::reconcile::{Goal, MemberState, owns_only, step};
+use super::{ConsumerGroup, JOIN, LEAVE, LEAVE_FOR_A_WHILE, Timer};
+use crate::config::group::GroupConfig;
+use crate::coordinator::group::effects::{Cx, Effects};
+use crate::coordinator::group::error::GroupError;
+use crate::coordinator::group::names::MemberId;
+use crate::coordinator::group::record::{ConsumerCurrentValue, ConsumerMemberValue, Fact};
+use crate::coordinator::group::request::{
+    AskId, ConsumerHeard, ConsumerHeartbeat, Partitions, Response,
+};
+
+/// Whether a heartbeat makes sense, whatever the group. To be asked before a group is made or converted for it.
+///
+/// # Errors
+/// [`GroupError::InvalidRequest`], [`GroupError::UnsupportedAssignor`].
+pub fn check(heartbeat: &ConsumerHeartbeat, settings: &GroupConfig) -> Result<(), GroupError> {
+    let is_blank = |text: &str| text.trim().is_empty();
+    let invalid = |why| Err(GroupError::InvalidRequest(why));
+    if is_blank(heartbeat.group.as_str()) {
+        return invalid("the group's id is empty");
+    }
+    if is_blank(heartbeat.member.as_str()) {
+        return invalid("the member's id is empty");
+    }
+    if heartbeat
+        .instance
+        .as_ref()
+        .is_some_and(|id| is_blank(id.as_str()))
+    {
+        return invalid("the instance id is empty");
+    }
+    if heartbeat.rack.as_deref().is_some_and(is_blank) {
+        return invalid("the rack is empty");
+    }
+    match heartbeat.epoch {
+        JOIN if heartbeat.rebalance_timeout.is_none() => {
+            return invalid("a member that joins has a rebalance timeout");
+        }
+        JOIN if heartbeat
+            .owned
+            .as_ref()
+            .is_none_or(|owned| !owned.is_empty()) =>
+        {
+            return invalid("a member that joins has no partitions");
+        }
+        JOIN if heartbeat.topics.is_none() && heartbeat.topics_regex.is_none() => {
+            return invalid("a member that joins says what it reads");
+        }
+        LEAVE_FOR_A_WHILE if heartbeat.instance.is_none() => {
+            return invalid("only a static member can leave for a while");
+        }
+        epoch if epoch < LEAVE_FOR_A_WHILE => return invalid("there is no such member epoch"),
+        _ => {}
+    }
+    let mut assignors = settings.consumer.assignors.iter();
+    match &heartbeat.assignor {
+        Some(name) if !assignors.any(|assignor| assignor.name() == &**name) => {
+            Err(GroupError::UnsupportedAssignor)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Which member a heartbeat is of.
+enum Place {
+    /// One that is not in the group yet.
+    New,
+    /// One that is.
+    Known,
+    /// One that takes the place of this one.
+    Of(MemberId),
+}
+
+impl ConsumerGroup {
+    /// Hears a member and answers it.
+    pub fn heartbeat(
+        &mut self,
+        cx: &Cx<'_>,
+        ask: AskId,
+        heartbeat: &ConsumerHeartbeat,
+        fx: &mut Effects,
+    ) {
+        let heard = check(heartbeat, cx.settings).and_then(|()| match heartbeat.epoch {
+            LEAVE | LEAVE_FOR_A_WHILE => self.leave(cx, heartbeat, fx),
+            _ => self.hear(cx, heartbeat, fx),
+        });
+        fx.answer(ask, Response::ConsumerHeartbeat(heard));
+    }
+
+    fn hear(
+        &mut self,
+        cx: &Cx<'_>,
+        heartbeat: &ConsumerHeartbeat,
+        fx: &mut Effects,
+    ) -> Result<ConsumerHeard, GroupError> {
+        let id = &heartbeat.member;
+        let place = self.place(heartbeat)?;
+        if matches!(place, Place::New) {
+            self.check_size(cx)?;
+        }
+        let known = match &place {
+            Place::New => None,
+            Place::Known => self.facts.member(id),
+            Place::Of(old) => self.facts.member(old),
+        };
+        let (before, wanted) = (known.cloned(), wanted(known, heartbeat));
+        let pattern = wanted.topics_regex.as_deref();
+        let pattern = pattern.filter(|text| !self.facts.patterns().contains_key(*text));
+        let pattern = pattern.map(Pattern::new).transpose()?;
+        // Nothing is refused from here on.
+        if let Place::Of(old) = &place {
+            self.replace(old, id, fx);
+        }
+        for timer in [Timer::Join, Timer::Sync] {
+            self.timers.cancel(&(id.clone(), timer));
+        }
+        let must_begin_epoch = self.update(cx, id, before.as_ref(), wanted, pattern.as_ref(), fx);
+        self.refresh(cx, must_begin_epoch, fx);
+        self.retarget(cx, fx);
+        let current = self.facts.current(id);
+        self.reconcile(cx, id, heartbeat.owned.as_ref(), fx);
+        self.watch_session(cx, id);
+        Ok(self.heard(cx, heartbeat, &current))
+    }
+
+    /// A group that is full takes no new members. Unlike Kafka we let an instance that comes back have its own place.
+    pub(super) fn check_size(&self, cx: &Cx<'_>) -> Result<(), GroupError> {
+        if self.facts.members().len() >= cx.settings.consumer.size_max {
+            return Err(GroupError::GroupMaxSizeReached);
+        }
+        Ok(())
+    }
+
+    fn place(&self, heartbeat: &ConsumerHeartbeat) -> Result<Place, GroupError> {
+        let id = &heartbeat.member;
+        let is_joining = heartbeat.epoch == JOIN;
+        if let Some(instance) = &heartbeat.instance {
+            match self.facts.of_instance(instance) {
+                None if !is_joining => return Err(GroupError::UnknownMemberId),
+                None => {}
+                Some(known) if known != id && !is_joining => {
+                    return Err(GroupError::FencedInstanceId);
+                }
+                Some(known) if is_joining && self.is_replaceable(known) => {
+                    return Ok(Place::Of(known.clone()));
+                }
+                // The same member once more: the answer to its join was lost, or it was fenced.
+                Some(known) if known == id => {}
+                Some(_) => return Err(GroupError::UnreleasedInstanceId),
+            }
+        }
+        if self.facts.member(id).is_none() {
+            return if is_joining {
+                Ok(Place::New)
+            } else {
+                Err(GroupError::UnknownMemberId)
+            };
+        }
+        check_epoch(&self.facts.current(id), heartbeat)?;
+        Ok(Place::Known)
+    }
+
+    /// Whether a static member's place is free for another one.
+    fn is_replaceable(&self, id: &MemberId) -> bool {
+        let is_classic = self
+            .facts
+            .member(id)
+            .is_some_and(|known| known.classic.is_some());
+        is_classic || self.facts.current(id).epoch == LEAVE_FOR_A_WHILE
+    }
+
+    /// The new member of an instance takes over what the old one had and was to have.
+    pub(super) fn replace(&mut self, old: &MemberId, new: &MemberId, fx: &mut Effects) {
+        let member = self.facts.member(old).cloned();
+        let target = self.facts.target(old).cloned();
+        let current = ConsumerCurrentValue {
+            epoch: JOIN,
+            previous_epoch: JOIN,
+            ..self.facts.current(old)
+        };
+        if old != new {
+            for fact in [
+                Fact::ConsumerCurrent(old.clone(), None),
+                Fact::ConsumerTarget(old.clone(), None),
+                Fact::ConsumerMember(old.clone(), None),
+            ] {
+                self.write(fact, fx);
+            }
+        }
+        self.forget_timers(old);
+        self.write(Fact::ConsumerMember(new.clone(), member), fx);
+        if let Some(target) = target {
+            self.write(Fact::ConsumerTarget(new.clone(), Some(target)), fx);
+        }
+        self.write(Fact::ConsumerCurrent(new.clone(), Some(current)), fx);
+    }
+
+    /// Notes what the member wants; whether that makes a new epoch of the group. `pattern` is the one that the member
+    /// wants, if the group does not know what it means.
+    pub(super) fn update(
+        &mut self,
+        cx: &Cx<'_>,
+        id: &MemberId,
+        before: Option<&ConsumerMemberValue>,
+        wanted: ConsumerMemberValue,
+        pattern: Option<&Pattern>,
+        fx: &mut Effects,
+    ) -> bool {
+        let old_pattern = before.and_then(|before| before.topics_regex.as_ref());
+        let new_pattern = wanted.topics_regex.clone();
+        let has_pattern_changed = old_pattern != new_pattern.as_ref();
+        let have_topics_changed = before.map_or(!wanted.topics.is_empty(), |before| {
+            before.topics != wanted.topics
+        });
+        if self.facts.member(id) != Some(&wanted) {
+            self.write(Fact::ConsumerMember(id.clone(), Some(wanted)), fx);
+        }
+        let must_resolve = pattern.is_some();
+        if has_pattern_changed || must_resolve {
+            self.change_pattern(cx, old_pattern, new_pattern.as_ref().zip(pattern), fx);
+        }
+        have_topics_changed || has_pattern_changed || must_resolve || self.facts.epoch() == 0
+    }
+
+    /// Moves the member one step towards its target.
+    pub(super) fn reconcile(
+        &mut self,
+        cx: &Cx<'_>,
+        id: &MemberId,
+        owned: Option<&Partitions>,
+        fx: &mut Effects,
+    ) {
+        let Some(member) = self.facts.member(id) else {
+            return;
+        };
+        let current = self.facts.current(id);
+        let nothing = Partitions::new();
+        let next = step(
+            &current,
+            &Goal {
+                epoch: self.facts.target_epoch(),
+                target: self.facts.target(id).unwrap_or(&nothing),
+                subscribed: &self.topics_of(member, cx.image),
+                owned,
+                is_free: |topic, index| {
+                    let owner = self.facts.owner(topic, index);
+                    owner.is_none_or(|owner| owner == id)
+                },
+            },
+        );
+        if next != current {
+            self.write(Fact::ConsumerCurrent(id.clone(), Some(next)), fx);
+            self.watch_revocation(cx, id);
+        }
+    }
+
+    /// The answer. The assignment is in it if it is new, or the member may not know it.
+    fn heard(
+        &self,
+        cx: &Cx<'_>,
+        heartbeat: &ConsumerHeartbeat,
+        before: &ConsumerCurrentValue,
+    ) -> ConsumerHeard {
+        let current = self.facts.current(&heartbeat.member);
+        let tells_all = heartbeat.rebalance_timeout.is_some()
+            && (heartbeat.topics.is_some() || heartbeat.topics_regex.is_some())
+            && heartbeat.owned.is_some();
+        let may_not_know = tells_all || heartbeat.epoch != before.epoch;
+        let is_new = current.assigned != before.assigned;
+        ConsumerHeard {
+            member: heartbeat.member.clone(),
+            epoch: current.epoch,
+            heartbeat_interval: cx.settings.consumer.heartbeat_interval,
+            assignment: (heartbeat.epoch == JOIN || may_not_know || is_new)
+                .then_some(current.assigned),
+        }
+    }
+}
+
+/// Whether the member's epoch is the one that it was told last, or the one before it.
+fn check_epoch(
+    current: &ConsumerCurrentValue,
+    heartbeat: &ConsumerHeartbeat,
+) -> Result<(), GroupError> {
+    let owned = heartbeat.owned.as_ref();
+    if MemberState::of(current) == MemberState::Unknown
+        && owned.is_none_or(|owned| !owned.is_empty())
+    {
+        return Err(GroupError::FencedMemberEpoch("its state is not known"));
+    }
+    match heartbeat.epoch {
+        JOIN => Ok(()),
+        epoch if epoch > current.epoch => Err(GroupError::FencedMemberEpoch("it is ahead")),
+        epoch if epoch == current.epoch => Ok(()),
+        epoch if epoch == current.previous_epoch && owns_only(owned, &current.assigned) => Ok(()),
+        _ => Err(GroupError::FencedMemberEpoch("it is behind")),
+    }
+}
+
+/// What the member wants from now on.
+fn wanted(
+    known: Option<&ConsumerMemberValue>,
+    heartbeat: &ConsumerHeartbeat,
+) -> ConsumerMemberValue {
+    fn or<T: Clone>(new: Option<&T>, old: Option<&T>) -> Option<T> {
+        new.or(old).cloned()
+    }
+    let regex = or(
+        heartbeat.topics_regex.as_ref(),
+        known.and_then(|known| known.topics_regex.as_ref()),
+    );
+    ConsumerMemberValue {
+        instance: or(
+            heartbeat.instance.as_ref(),
+            known.and_then(|known| known.instance.as_ref()),
+        ),
+        rack: or(
+            heartbeat.rack.as_ref(),
+            known.and_then(|known| known.rack.as_ref()),
+        ),
+        client: heartbeat.client.clone(),
+        topics: or(heartbeat.topics.as_ref(), known.map(|known| &known.topics)).unwrap_or_default(),
+        topics_regex: regex.filter(|regex: &Arc<str>| !regex.is_empty()),
+        rebalance_timeout: or(
+            heartbeat.rebalance_timeout.as_ref(),
+            known.map(|known| &known.rebalance_timeout),
+        )
+        .unwrap_or_default(),
+        assignor: or(
+            heartbeat.assignor.as_ref(),
+            known.and_then(|known| known.assignor.as_ref()),
+        ),
+        classic: None,
+    }
+}
