@@ -2,6 +2,168 @@
 //!
 //! - A group belongs to one partition of `__consumer_offsets`, and whoever leads that partition coordinates it. What it
 //!   decides is in that partition's log, in Kafka's formats; its memory is a function of the log and of who was heard of.
-//! - `group` decides (pure); the rest carries it out.
+//! - `group` decides (pure). One thread of the node carries it out for all partitions (decision 0017): requests come to it
+//!   over a bounded inbox, and it never waits for a disk or a socket.
 
+mod codec;
 pub mod group;
+mod inbox;
+mod load;
+mod partition;
+mod thread;
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::config::GroupConfig;
+use crate::metadata::{BrokerId, MetadataDelta, MetadataImage, PartitionIndex};
+use crate::replica::Replicas;
+use group::error::GroupError;
+use group::request::Question;
+use inbox::{Asked, Inbox, News};
+
+/// The topic that holds what coordinators know of groups.
+pub const GROUP_TOPIC: &str = "__consumer_offsets";
+
+/// The coordinators of this broker.
+#[derive(Debug)]
+pub struct Coordinators {
+    me: BrokerId,
+    settings: GroupConfig,
+    replicas: Arc<Replicas>,
+    inbox: Arc<Inbox>,
+    group_count: Arc<AtomicUsize>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Coordinators {
+    /// The coordinators for the partitions that `replicas` will lead; [`Coordinators::start`] makes them work.
+    pub fn new(me: BrokerId, settings: GroupConfig, replicas: Arc<Replicas>) -> Self {
+        Self {
+            me,
+            settings,
+            replicas,
+            inbox: Arc::default(),
+            group_count: Arc::default(),
+            thread: Mutex::new(None),
+        }
+    }
+
+    /// What groups are asked to keep to.
+    pub fn config(&self) -> &GroupConfig {
+        &self.settings
+    }
+
+    /// How many groups this broker coordinates.
+    pub fn group_count(&self) -> usize {
+        self.group_count.load(Ordering::Relaxed)
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub fn start(&self) -> io::Result<()> {
+        let worker = thread::Worker::new(
+            self.me,
+            self.settings.clone(),
+            self.replicas.clone(),
+            self.inbox.clone(),
+            self.group_count.clone(),
+        );
+        let thread = std::thread::Builder::new()
+            .name("coordinator".to_owned())
+            .spawn(move || worker.run())?;
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(())
+    }
+
+    /// Refuses whoever waits, and everybody from now on.
+    pub fn stop(&self) {
+        self.inbox.stop();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the group coordinators panicked");
+        }
+    }
+
+    /// The metadata have changed, and the replicas know.
+    pub fn metadata_changed(&self, delta: &MetadataDelta, image: &Arc<MetadataImage>) {
+        let is_new = |old: &Option<_>| old.is_none();
+        let has_grown = delta.partitions.values().any(|change| is_new(&change.old));
+        let deleted = delta.topics_deleted.iter();
+        let deleted: Vec<_> = deleted.map(|(_, topic)| topic.name().clone()).collect();
+        self.inbox.news(News {
+            image: image.clone(),
+            is_about_topics: has_grown || !deleted.is_empty(),
+            deleted,
+        });
+    }
+
+    /// Asks the coordinator of a partition.
+    ///
+    /// # Errors
+    /// Its refusal; who asks the wrong broker, or too early, is refused as well.
+    pub async fn ask<Q: Question>(
+        &self,
+        partition: PartitionIndex,
+        question: Q,
+    ) -> Result<Q::Answer, GroupError> {
+        let (to, answered) = oneshot::channel();
+        let asked = Asked {
+            partition,
+            request: question.into_request(),
+            to,
+        };
+        self.inbox.ask(asked)?;
+        // The thread drops nobody, unless it ends.
+        let answer = answered.await.map_err(|_| GroupError::NotCoordinator)?;
+        Q::answer(answer)
+    }
+}
+
+impl Drop for Coordinators {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Which of `partition_count` partitions a group belongs to: Kafka's hash of its id.
+pub fn partition_of(group: &str, partition_count: usize) -> Option<PartitionIndex> {
+    let count = i32::try_from(partition_count).ok().filter(|n| *n > 0)?;
+    let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    });
+    PartitionIndex::from_wire((hash & i32::MAX) % count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of `Utils.abs(groupId.hashCode()) % 50`.
+    #[test]
+    fn a_group_is_where_kafka_has_it() {
+        let at = |group| partition_of(group, 50).unwrap().get();
+        assert_eq!(at(""), 0);
+        assert_eq!(at("a"), 97 % 50);
+        assert_eq!(at("console-consumer"), java_hash_mod("console-consumer"));
+        assert_eq!(at("\u{1f600}"), java_hash_mod("\u{1f600}"));
+        assert_eq!(partition_of("a", 0), None);
+    }
+
+    fn java_hash_mod(text: &str) -> i32 {
+        let hash = text.encode_utf16().fold(0_i64, |hash, unit| {
+            (hash * 31 + i64::from(unit)) & 0xffff_ffff
+        });
+        i32::try_from((hash & 0x7fff_ffff) % 50).unwrap()
+    }
+}

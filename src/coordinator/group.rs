@@ -4,10 +4,14 @@
 //! - C2: a fetched offset is never older than the last one whose commit was acknowledged.
 //! - C4: who is fenced changes nothing.
 
+pub mod classic;
+pub mod consumer;
 pub mod deadlines;
 pub mod effects;
 pub mod error;
+pub mod groups;
 pub mod names;
+pub mod offsets;
 pub mod record;
 pub mod request;
-pub mod settings;
+pub mod shard;

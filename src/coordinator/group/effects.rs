@@ -4,7 +4,7 @@ use ottla_storage::time::{MonoMillis, WallMillis};
 
 use super::record::Record;
 use super::request::{AskId, Response};
-use super::settings::GroupSettings;
+use crate::config::GroupConfig;
 use crate::metadata::MetadataImage;
 
 /// What a decision may look at besides the group.
@@ -17,7 +17,7 @@ pub struct Cx<'a> {
     /// What the cluster has agreed on.
     pub image: &'a MetadataImage,
     /// What the broker was told.
-    pub settings: &'a GroupSettings,
+    pub settings: &'a GroupConfig,
 }
 
 /// What one event leads to. The records are in the memory of the group already; the answers leave when the records are

@@ -178,3 +178,19 @@ pub struct ConsumerCurrentValue {
     /// Since which epoch it has each partition, where the log tells (KIP-1251); empty if it does not.
     pub assigned_since: BTreeMap<TopicId, BTreeMap<crate::metadata::PartitionIndex, i32>>,
 }
+
+impl Fact {
+    /// Whether it says something, and does not take something back.
+    pub fn is_set(&self) -> bool {
+        match self {
+            Self::Offset(_, value) => value.is_some(),
+            Self::Classic(value) => value.is_some(),
+            Self::ConsumerEpoch(value) => value.is_some(),
+            Self::ConsumerMember(_, value) => value.is_some(),
+            Self::ConsumerRegex(_, value) => value.is_some(),
+            Self::ConsumerTargetEpoch(value) => value.is_some(),
+            Self::ConsumerTarget(_, value) => value.is_some(),
+            Self::ConsumerCurrent(_, value) => value.is_some(),
+        }
+    }
+}

@@ -412,7 +412,7 @@ pub struct DescribedMember {
     pub client: Client,
     /// What it says of itself in the chosen protocol; empty unless the group is stable.
     pub metadata: Bytes,
-    /// What it reads; empty unless the group is stable.
+    /// What it reads, or read last.
     pub assignment: Bytes,
 }
 
@@ -476,4 +476,76 @@ pub struct Listed {
     pub state: &'static str,
     /// `classic` or `consumer`.
     pub kind: &'static str,
+}
+
+impl Request {
+    /// Whether it may lead to records.
+    pub fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::FetchOffsets(_) | Self::Describe(_) | Self::DescribeConsumer(_) | Self::List(_)
+        )
+    }
+}
+
+/// A request with the type of its answer.
+pub trait Question {
+    /// What the coordinator says if it does not refuse.
+    type Answer;
+
+    /// The request.
+    fn into_request(self) -> Request;
+
+    /// The answer, out of the response to that request.
+    ///
+    /// # Errors
+    /// The coordinator's refusal.
+    fn answer(response: Response) -> Result<Self::Answer, GroupError>;
+}
+
+/// [`Request::DeleteGroup`].
+#[derive(Clone, Debug)]
+pub struct DeleteGroup(pub GroupId);
+/// [`Request::Describe`].
+#[derive(Clone, Debug)]
+pub struct Describe(pub GroupId);
+/// [`Request::DescribeConsumer`].
+#[derive(Clone, Debug)]
+pub struct DescribeConsumer(pub GroupId);
+
+macro_rules! questions {
+    ($($question:ty: $variant:ident($into:expr) -> $answer:ty;)*) => {
+        $(
+            impl Question for $question {
+                type Answer = $answer;
+
+                fn into_request(self) -> Request {
+                    let into: fn(Self) -> _ = $into;
+                    Request::$variant(into(self))
+                }
+
+                fn answer(response: Response) -> Result<Self::Answer, GroupError> {
+                    match response {
+                        Response::$variant(answer) => answer,
+                        other => unreachable!("an answer to another question: {other:?}"),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+questions! {
+    Join: Join(|it| it) -> Joined;
+    Sync: Sync(|it| it) -> Synced;
+    Heartbeat: Heartbeat(|it| it) -> ();
+    Leave: Leave(|it| it) -> Vec<Result<(), GroupError>>;
+    ConsumerHeartbeat: ConsumerHeartbeat(|it| it) -> ConsumerHeard;
+    CommitOffsets: CommitOffsets(|it| it) -> Vec<Result<(), GroupError>>;
+    FetchOffsets: FetchOffsets(|it| it) -> FetchedOffsets;
+    DeleteOffsets: DeleteOffsets(|it| it) -> Vec<Result<(), GroupError>>;
+    DeleteGroup: DeleteGroup(|it| it.0) -> ();
+    Describe: Describe(|it| it.0) -> Described;
+    DescribeConsumer: DescribeConsumer(|it| it.0) -> ConsumerDescribed;
+    ListFilter: List(|it| it) -> Vec<Listed>;
 }
