@@ -33,6 +33,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::config::NodeConfig;
+use crate::coordinator::Coordinators;
 use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion, Publisher};
 use crate::replica::Replicas;
 use admin::Admin;
@@ -58,6 +59,8 @@ pub struct Broker {
     pub admin: Admin,
     /// The partitions that this broker holds.
     pub replicas: Arc<Replicas>,
+    /// Of the groups whose partitions this broker leads.
+    pub coordinators: Coordinators,
     /// Where fetches wait.
     pub purgatory: Arc<Purgatory>,
     /// Of the cores that serve clients.
@@ -83,6 +86,8 @@ impl Broker {
     ) -> Self {
         let registration = admin.registration();
         let pauses = Pauses::new(config.controller.session_timeout);
+        let coordinators =
+            Coordinators::new(config.node_id, config.group.clone(), replicas.clone());
         let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
         Self {
             id: config.node_id,
@@ -90,6 +95,7 @@ impl Broker {
             metadata,
             admin,
             replicas,
+            coordinators,
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
             pulses: Pulses::default(),
             pauses,

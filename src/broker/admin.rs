@@ -3,6 +3,7 @@
 //! An admin request is answered once this broker's own image and replicas show its effect, so that
 //! create-then-describe and create-then-produce work on one connection.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::context::ConnectionContext;
 use super::controller_channel::{ClientRequest, ControllerChannel, Unanswered};
 use super::partitions::is_shown;
 use crate::config::{Layers, Overrides};
-use crate::controller::command::ProducerIdBlock;
+use crate::controller::command::{CreateTopicError, CreateTopics, NewTopic, ProducerIdBlock};
 use crate::controller::{ControllerError, ControllerHandle, QuorumView};
 use crate::metadata::{BrokerEpoch, BrokerId, MetadataImage};
 use crate::wire::api::ApiKey;
@@ -26,7 +27,7 @@ use crate::wire::messages::allocate_producer_ids::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse,
 };
 use crate::wire::messages::create_topics::{
-    CreatableTopic, CreateTopicsRequest, CreateTopicsResponse,
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
 };
 use crate::wire::reader::{DecodeError, Reader};
 
@@ -40,6 +41,8 @@ const PRODUCER_IDS_WITHIN: Duration = Duration::from_secs(5);
 const FORWARD_WITHIN: Duration = Duration::from_secs(30);
 /// How long an answer waits for this broker's own replicas.
 const APPLY_PATIENCE: Duration = Duration::from_secs(1);
+/// Longer than a controller's change takes; who asks for a topic by needing it names no time.
+const CREATE_TIMEOUT_MS: i32 = 5_000;
 
 /// The handles of the admin requests.
 #[derive(Debug)]
@@ -242,15 +245,52 @@ impl Broker {
         }
     }
 
-    /// Has the controller on another node create topics with its defaults; their codes, as far as it answered. `None`:
-    /// this node is to create them.
-    pub(crate) async fn create_elsewhere(
+    /// Creates topics that clients need; why some were not created, as far as that is known. Somebody else may be faster.
+    pub(crate) async fn create(
         &self,
         connection: &ConnectionContext,
-        names: &[&str],
+        topics: Vec<NewTopic>,
+    ) -> BTreeMap<String, ErrorCode> {
+        if let Some(answered) = self.create_elsewhere(connection, &topics).await {
+            let refused =
+                |code: &ErrorCode| !matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists);
+            let refusals = answered.into_iter().filter(|(_, code)| refused(code));
+            return refusals.collect();
+        }
+        let names: Vec<_> = topics.iter().map(|topic| topic.name.clone()).collect();
+        let command = CreateTopics {
+            topics,
+            validate_only: false,
+        };
+        let created = self.admin.controller.create_topics(command);
+        let mut refusals = BTreeMap::new();
+        match self.ask(CREATE_TIMEOUT_MS, created).await {
+            Ok(outcome) => {
+                self.caught_up().await;
+                for (name, result) in names.into_iter().zip(outcome) {
+                    match result {
+                        Ok(_) | Err(CreateTopicError::Exists { .. }) => {}
+                        Err(error) => {
+                            refusals.insert(name, (&error).into());
+                        }
+                    }
+                }
+            }
+            // They may come into being yet: "unknown" is what makes clients look again.
+            Err(error) => tracing::info!(message = error.message, "topics were not created"),
+        }
+        refusals
+    }
+
+    /// Has the controller on another node create topics; their codes, as far as it answered. `None`: this node is to
+    /// create them.
+    async fn create_elsewhere(
+        &self,
+        connection: &ConnectionContext,
+        topics: &[NewTopic],
     ) -> Option<Vec<(String, ErrorCode)>> {
         self.admin.elsewhere()?;
-        let answer = self.forwarded(connection, &creation(names)?).await?;
+        let answer = self.forwarded(connection, &creation(topics)?).await?;
         match answer.map(|answer| created(&answer)) {
             Ok(Ok(topics)) => Some(topics),
             // They may come into being yet: "unknown" is what makes clients look again.
@@ -295,8 +335,8 @@ impl Broker {
     }
 }
 
-/// A request for topics with the cluster's defaults, without its size.
-fn creation(names: &[&str]) -> Option<Vec<u8>> {
+/// A request for topics whose replicas the controller places, without its size.
+fn creation(topics: &[NewTopic]) -> Option<Vec<u8>> {
     let api = ApiKey::CreateTopics;
     let header = RequestHeader {
         api,
@@ -304,11 +344,21 @@ fn creation(names: &[&str]) -> Option<Vec<u8>> {
         correlation_id: 0,
         client_id: None,
     };
-    let topics = names.iter().map(|name| CreatableTopic {
-        name: (*name).into(),
-        num_partitions: -1,
-        replication_factor: -1,
-        ..CreatableTopic::default()
+    let topics = topics.iter().map(|topic| {
+        let configs = topic
+            .configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig {
+                name: name.as_str().into(),
+                value: value.as_deref().map(Into::into),
+            });
+        CreatableTopic {
+            name: topic.name.as_str().into(),
+            num_partitions: topic.partitions,
+            replication_factor: topic.replication_factor,
+            configs: configs.collect(),
+            ..CreatableTopic::default()
+        }
     });
     let request = CreateTopicsRequest {
         topics: topics.collect(),

@@ -70,6 +70,7 @@ pub async fn run(broker: Arc<Broker>, changes: Subscription) {
 async fn follow(broker: &Broker, mut changes: Subscription) {
     while let Some(Published { delta, image }) = changes.next().await {
         apply(broker.here(), &delta, &image);
+        broker.coordinators.metadata_changed(&delta, &image);
         broker.applied.send_replace(image.version());
     }
 }

@@ -36,7 +36,13 @@ pub enum Resource<'a> {
     Topic(&'a str),
     /// A transactional id.
     TransactionalId(&'a str),
+    /// A consumer group.
+    Group(&'a str),
 }
+
+/// What can be done to a group.
+pub const GROUP_OPERATIONS: &[Operation] =
+    &[Operation::Read, Operation::Delete, Operation::Describe];
 
 /// What can be done to the cluster.
 pub const CLUSTER_OPERATIONS: &[Operation] = &[

@@ -8,6 +8,7 @@ use ottla_storage::producer_state::ProducerError;
 use ottla_storage::validate::ValidateError;
 
 use super::fetch_session::SessionError;
+use crate::coordinator::group::error::GroupError;
 use crate::replica::request::{Refusal, RequestError};
 use crate::wire::error_code::ErrorCode;
 
@@ -20,6 +21,39 @@ impl From<Refusal> for ErrorCode {
             Refusal::NotEnoughReplicas => Self::NotEnoughReplicas,
             Refusal::TimedOut => Self::RequestTimedOut,
             Refusal::OffsetOutOfRange => Self::OffsetOutOfRange,
+        }
+    }
+}
+
+impl From<&GroupError> for ErrorCode {
+    fn from(error: &GroupError) -> Self {
+        match error {
+            GroupError::NotCoordinator => Self::NotCoordinator,
+            GroupError::LoadInProgress => Self::CoordinatorLoadInProgress,
+            GroupError::NotAvailable => Self::CoordinatorNotAvailable,
+            GroupError::InvalidGroupId => Self::InvalidGroupId,
+            GroupError::InvalidSessionTimeout => Self::InvalidSessionTimeout,
+            GroupError::InvalidRequest(_) => Self::InvalidRequest,
+            GroupError::UnknownMemberId => Self::UnknownMemberId,
+            GroupError::MemberIdRequired => Self::MemberIdRequired,
+            GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
+            GroupError::InconsistentGroupProtocol | GroupError::OtherGroupType => {
+                Self::InconsistentGroupProtocol
+            }
+            GroupError::IllegalGeneration => Self::IllegalGeneration,
+            GroupError::RebalanceInProgress => Self::RebalanceInProgress,
+            GroupError::FencedInstanceId => Self::FencedInstanceId,
+            GroupError::UnreleasedInstanceId => Self::UnreleasedInstanceId,
+            GroupError::FencedMemberEpoch(_) => Self::FencedMemberEpoch,
+            GroupError::StaleMemberEpoch => Self::StaleMemberEpoch,
+            GroupError::UnsupportedAssignor => Self::UnsupportedAssignor,
+            GroupError::InvalidRegularExpression(_) => Self::InvalidRegularExpression,
+            GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
+            GroupError::GroupIdNotFound => Self::GroupIdNotFound,
+            GroupError::NonEmptyGroup => Self::NonEmptyGroup,
+            GroupError::GroupSubscribedToTopic => Self::GroupSubscribedToTopic,
+            GroupError::UnknownTopicOrPartition => Self::UnknownTopicOrPartition,
+            GroupError::UnsupportedVersion(_) => Self::UnsupportedVersion,
         }
     }
 }

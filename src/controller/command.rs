@@ -691,18 +691,24 @@ pub enum AllocateError {
     NoneLeft,
 }
 
-impl CreateTopics {
-    /// One topic with the cluster's defaults.
+impl NewTopic {
+    /// With the cluster's defaults.
     pub fn with_defaults(name: &str) -> Self {
-        let topic = NewTopic {
+        Self {
             name: name.to_owned(),
             partitions: -1,
             replication_factor: -1,
             assignments: Vec::new(),
             configs: Vec::new(),
-        };
+        }
+    }
+}
+
+impl CreateTopics {
+    /// One topic with the cluster's defaults.
+    pub fn with_defaults(name: &str) -> Self {
         Self {
-            topics: vec![topic],
+            topics: vec![NewTopic::with_defaults(name)],
             validate_only: false,
         }
     }

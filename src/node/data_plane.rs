@@ -42,6 +42,7 @@ impl DataPlane {
     pub(super) fn start(broker: &Arc<Broker>) -> Result<Self, StartError> {
         apply::set_strays_aside(broker.here(), &broker.metadata.image());
         broker.replicas.recover().map_err(StartError::Thread)?;
+        broker.coordinators.start().map_err(StartError::Thread)?;
         let (stop_applying, stopped) = oneshot::channel();
         let applying = start_applying(broker.clone(), stopped)?;
         Ok(Self {
@@ -77,6 +78,8 @@ impl DataPlane {
 
     pub(super) fn stop(self) {
         self.broker.purgatory.close();
+        // Members may wait for minutes; they find the next coordinator.
+        self.broker.coordinators.stop();
         self.servers.into_iter().for_each(Server::stop);
         let _ = self.stop_applying.send(());
         if self.applying.join().is_err() {

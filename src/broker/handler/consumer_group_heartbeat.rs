@@ -1,18 +1,100 @@
-//! `ConsumerGroupHeartbeat`: no node coordinates groups, so every group is told that none is available.
+//! `ConsumerGroupHeartbeat`: everything that a member of the new consumer protocol says, and is told (KIP-848).
 
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::group;
 use crate::broker::context::Context;
+use crate::coordinator::group::error::GroupError;
+use crate::coordinator::group::names::{InstanceId, MemberId};
+use crate::coordinator::group::request::{ConsumerHeard, ConsumerHeartbeat, Partitions};
+use crate::metadata::{PartitionIndex, TopicId};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::consumer_group_heartbeat::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    RequestedTopicPartitions, TopicPartitions,
 };
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
+/// From here on a client makes up its own id.
+const OWN_ID_SINCE: i16 = 1;
+
 pub(crate) async fn handle<'r>(
-    _cx: &Context,
-    _request: ConsumerGroupHeartbeatRequest<'r>,
+    cx: &Context,
+    request: ConsumerGroupHeartbeatRequest<'r>,
 ) -> ConsumerGroupHeartbeatResponse<'r> {
+    let id = match group::member_of(cx, &request.group_id) {
+        Ok(id) => id,
+        Err(code) => return refused(code, None),
+    };
+    if request.member_id.is_empty() && (cx.version >= OWN_ID_SINCE || request.member_epoch != 0) {
+        let error = GroupError::InvalidRequest("MemberId can't be empty.");
+        return refused((&error).into(), Some(error.to_string()));
+    }
+    let member = if request.member_id.is_empty() {
+        MemberId::from(Uuid::new_v4().to_string())
+    } else {
+        MemberId::from(&*request.member_id)
+    };
+    let rebalance_timeout = u64::try_from(request.rebalance_timeout_ms).ok();
+    let names = request.subscribed_topic_names.as_ref();
+    let topics = names.map(|names| names.iter().map(|name| group::kept(name)).collect());
+    let heartbeat = ConsumerHeartbeat {
+        group: id,
+        member,
+        epoch: request.member_epoch,
+        instance: request.instance_id.as_deref().map(InstanceId::from),
+        rack: request.rack_id.as_deref().map(group::kept),
+        rebalance_timeout: rebalance_timeout.map(Duration::from_millis),
+        topics,
+        topics_regex: request.subscribed_topic_regex.as_deref().map(group::kept),
+        assignor: request.server_assignor.as_deref().map(group::kept),
+        owned: request.topic_partitions.as_deref().map(partitions),
+        client: group::client(cx),
+    };
+    match group::ask(cx, &request.group_id, heartbeat).await {
+        Ok(heard) => accepted(&heard),
+        Err(error) => refused((&error).into(), Some(error.to_string())),
+    }
+}
+
+fn partitions(topics: &[RequestedTopicPartitions]) -> Partitions {
+    let index = |raw: &i32| PartitionIndex::from_wire(*raw);
+    let topic = |topic: &RequestedTopicPartitions| {
+        let all = topic.partitions.iter().filter_map(index).collect();
+        (TopicId::new(topic.topic_id), all)
+    };
+    topics.iter().map(topic).collect()
+}
+
+fn accepted(heard: &ConsumerHeard) -> ConsumerGroupHeartbeatResponse<'static> {
+    let assignment = heard.assignment.as_ref().map(|assignment| {
+        let topics = assignment.iter();
+        let topics = topics.map(|(id, partitions)| TopicPartitions {
+            topic_id: id.uuid(),
+            partitions: partitions.iter().map(|p| p.get()).collect(),
+        });
+        Assignment {
+            topic_partitions: topics.collect(),
+        }
+    });
+    let interval = heard.heartbeat_interval.as_millis();
     ConsumerGroupHeartbeatResponse {
-        error_code: ErrorCode::CoordinatorNotAvailable,
+        member_id: Some(heard.member.as_str().to_owned().into()),
+        member_epoch: heard.epoch,
+        heartbeat_interval_ms: i32::try_from(interval).unwrap_or(i32::MAX),
+        assignment,
+        ..ConsumerGroupHeartbeatResponse::default()
+    }
+}
+
+fn refused(
+    error_code: ErrorCode,
+    message: Option<String>,
+) -> ConsumerGroupHeartbeatResponse<'static> {
+    ConsumerGroupHeartbeatResponse {
+        error_code,
+        error_message: message.map(Into::into),
         ..ConsumerGroupHeartbeatResponse::default()
     }
 }

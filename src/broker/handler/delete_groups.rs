@@ -1,26 +1,42 @@
-//! `DeleteGroups`: no node coordinates groups, so every group is told that none is available.
+//! `DeleteGroups`: forgets groups without members, and how far they had come.
 
+use std::borrow::Cow;
+
+use super::group;
+use crate::broker::authorize::Operation;
 use crate::broker::context::Context;
+use crate::coordinator::group::request::DeleteGroup;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::delete_groups::{
     DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse,
 };
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
 pub(crate) async fn handle<'r>(
-    _cx: &Context,
+    cx: &Context,
     request: DeleteGroupsRequest<'r>,
 ) -> DeleteGroupsResponse<'r> {
-    let results = request
-        .groups_names
-        .into_iter()
-        .map(|group_id| DeletableGroupResult {
-            group_id,
-            error_code: ErrorCode::CoordinatorNotAvailable,
-            ..DeletableGroupResult::default()
-        });
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for id in request.groups_names {
+        results.push(delete(cx, id).await);
+    }
     DeleteGroupsResponse {
-        results: results.collect(),
+        results,
         ..DeleteGroupsResponse::default()
+    }
+}
+
+async fn delete<'r>(cx: &Context, id: Cow<'r, str>) -> DeletableGroupResult<'r> {
+    let (error_code, message) = match group::check(cx, Operation::Delete, &id) {
+        Err(code) => (code, None),
+        Ok(()) if id.is_empty() => (ErrorCode::InvalidGroupId, None),
+        Ok(()) => match group::ask(cx, &id, DeleteGroup((&*id).into())).await {
+            Ok(()) => (ErrorCode::None, None),
+            Err(error) => (ErrorCode::from(&error), Some(error.to_string())),
+        },
+    };
+    DeletableGroupResult {
+        group_id: id,
+        error_code,
+        error_message: message.map(Cow::Owned),
     }
 }

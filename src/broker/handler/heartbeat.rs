@@ -1,13 +1,27 @@
-//! `Heartbeat`: no node coordinates groups, so every group is told that none is available.
+//! `Heartbeat`: a member of a classic group is still there.
 
+use super::group;
 use crate::broker::context::Context;
+use crate::coordinator::group::request::Heartbeat;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 
-#[expect(clippy::unused_async, reason = "every handler is called the same way")]
-pub(crate) async fn handle(_cx: &Context, _request: HeartbeatRequest<'_>) -> HeartbeatResponse {
+pub(crate) async fn handle(cx: &Context, request: HeartbeatRequest<'_>) -> HeartbeatResponse {
     HeartbeatResponse {
-        error_code: ErrorCode::CoordinatorNotAvailable,
+        error_code: heartbeat(cx, &request).await.err().unwrap_or_default(),
         ..HeartbeatResponse::default()
     }
+}
+
+async fn heartbeat(cx: &Context, request: &HeartbeatRequest<'_>) -> Result<(), ErrorCode> {
+    let heartbeat = Heartbeat {
+        group: group::member_of(cx, &request.group_id)?,
+        by: group::identity(
+            &request.member_id,
+            request.group_instance_id.as_deref(),
+            request.generation_id,
+        ),
+    };
+    let heard = group::ask(cx, &request.group_id, heartbeat).await;
+    heard.map_err(|error| (&error).into())
 }

@@ -12,7 +12,7 @@ use crate::broker::authorize::{
 use crate::broker::context::Context;
 use crate::broker::handler::topic_view::{is_alive, is_internal, offline_replicas, raw};
 use crate::broker::partitions::is_shown;
-use crate::controller::command::{CreateTopicError, CreateTopics};
+use crate::controller::command::NewTopic;
 use crate::controller::decide::check_name;
 use crate::metadata::{
     BrokerId, BrokerImage, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
@@ -134,9 +134,8 @@ async fn create_missing(
     wanted: &[Wanted<'_>],
     client_allows: bool,
 ) -> BTreeMap<String, ErrorCode> {
-    let mut refusals = BTreeMap::new();
     if !client_allows || !cx.broker.config.broker.auto_create_topics {
-        return refusals;
+        return BTreeMap::new();
     }
     let image = cx.broker.metadata.image();
     let names = wanted.iter().filter_map(|topic| match topic {
@@ -153,45 +152,11 @@ async fn create_missing(
         })
         .collect();
     if missing.is_empty() {
-        return refusals;
+        return BTreeMap::new();
     }
-    if let Some(answered) = cx.broker.create_elsewhere(&cx.connection, &missing).await {
-        let refused =
-            |code: &ErrorCode| !matches!(code, ErrorCode::None | ErrorCode::TopicAlreadyExists);
-        return answered
-            .into_iter()
-            .filter(|(_, code)| refused(code))
-            .collect();
-    }
-    let topics = missing
-        .iter()
-        .flat_map(|name| CreateTopics::with_defaults(name).topics);
-    let command = CreateTopics {
-        topics: topics.collect(),
-        validate_only: false,
-    };
-    let created = cx.broker.admin.controller.create_topics(command);
-    match cx.broker.ask(CREATE_TIMEOUT_MS, created).await {
-        Ok(outcome) => {
-            cx.broker.caught_up().await;
-            for (name, result) in missing.into_iter().zip(outcome) {
-                match result {
-                    // Somebody else was faster.
-                    Ok(_) | Err(CreateTopicError::Exists { .. }) => {}
-                    Err(error) => {
-                        refusals.insert(name.to_owned(), (&error).into());
-                    }
-                }
-            }
-        }
-        // It may come into being yet: "unknown" is what makes clients look again.
-        Err(error) => tracing::info!(message = error.message, "topics were not created"),
-    }
-    refusals
+    let topics = missing.iter().map(|name| NewTopic::with_defaults(name));
+    cx.broker.create(&cx.connection, topics.collect()).await
 }
-
-/// Longer than a controller's change takes; the request itself names no time.
-const CREATE_TIMEOUT_MS: i32 = 5_000;
 
 fn one<'r>(
     cx: &Context,

@@ -117,6 +117,7 @@ pub(super) fn with_world<F: Future<Output = ()>>(
             admin,
             Arc::new(replicas),
         ));
+        broker.coordinators.start().unwrap();
         tokio::task::spawn_local(apply::run(broker.clone(), publisher.subscribe()));
         test(World {
             disk,

@@ -87,7 +87,7 @@ fn an_offset_that_expires_on_its_own_is_of_version_1() {
     golden(key, COMMITTED_KEY, &value, hex);
 }
 
-/// What Kafka wrote before 0.9.
+/// The oldest form, which nobody writes any more.
 #[test]
 fn a_legacy_offset_is_read() {
     let key = LegacyOffsetCommitKey {
