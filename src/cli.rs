@@ -9,6 +9,7 @@ mod broker;
 mod client;
 mod cluster;
 mod completions;
+mod confirm;
 mod consume;
 mod dev;
 mod log;

@@ -1,10 +1,8 @@
 //! `ottla topic delete`.
 
-use std::io::{BufRead, IsTerminal, Write};
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::cli::Reporting;
+use crate::cli::{Reporting, confirm};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 
@@ -27,7 +25,7 @@ pub(in crate::cli) struct Options {
 
 pub(super) async fn run(options: Options) -> Result<()> {
     if !options.yes {
-        confirm(&options.topics)?;
+        confirm::deletion_of(&format!("{} and all records", options.topics.join(", ")))?;
     }
     let mut client = options.reporting.connect.client();
     let request = DeleteTopicsRequest {
@@ -60,25 +58,4 @@ fn by_name(name: &str) -> DeleteTopicState<'_> {
         name: Some(name.into()),
         ..DeleteTopicState::default()
     }
-}
-
-/// Asks on the terminal; a script has to say `--yes`.
-fn confirm(topics: &[String]) -> Result<()> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        bail!("deleting needs a confirmation and there is no terminal to ask on: add --yes");
-    }
-    let mut stderr = std::io::stderr().lock();
-    write!(
-        stderr,
-        "Delete {} and all records? [y/N] ",
-        topics.join(", ")
-    )?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    if !matches!(answer.trim(), "y" | "Y" | "yes") {
-        bail!("nothing was deleted");
-    }
-    Ok(())
 }
