@@ -8,7 +8,9 @@
 mod address;
 mod call;
 mod cluster;
+mod committed;
 mod connection;
+mod coordinator;
 mod error;
 mod link;
 mod metadata;
@@ -28,6 +30,13 @@ pub(crate) use self::call::{Answer, Call};
 pub(crate) use self::cluster::Cluster;
 #[cfg(test)]
 pub(crate) use self::cluster::Member;
+#[cfg(test)]
+pub(crate) use self::committed::Committed;
+pub(crate) use self::committed::{
+    CommitOutcomes, CommittedOffsets, GroupPartition, GroupTopic, Speaker, commit_request,
+    fetch_request, read_committed, read_fetched,
+};
+pub(crate) use self::coordinator::{Coordinator, is_elsewhere};
 pub(crate) use self::error::ClientError;
 pub(crate) use self::link::Link;
 #[cfg(test)]
@@ -38,7 +47,7 @@ pub(crate) use self::offsets::{At, Isolation};
 /// Between two tries of something that may soon succeed.
 pub(crate) const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Client {
     timeout: Duration,
     /// In the order the user named them; the one that answered last stands first.

@@ -54,9 +54,10 @@ impl Connection {
         self.peer.is_broken()
     }
 
-    /// The highest version of `api` that both sides know.
-    pub(super) fn version_of(&self, api: ApiKey) -> Result<i16, ClientError> {
-        let version = self.versions.common(api);
+    /// The highest version that both sides know and that can say the request.
+    pub(super) fn version_of<R: Call>(&self, request: &R) -> Result<i16, ClientError> {
+        let api = R::API;
+        let version = self.versions.common(api, request.newest());
         version.ok_or_else(|| ClientError::NoCommonVersion {
             address: self.address.clone(),
             api,

@@ -48,14 +48,14 @@ impl Link {
         held: Duration,
     ) -> Result<Answer<R>, ClientError> {
         let connection = self.connected().await?;
-        let version = connection.version_of(R::API)?;
+        let version = connection.version_of(request)?;
         connection.call(request, version, self.timeout + held).await
     }
 
     /// Sends a request that gets no answer.
     pub(crate) async fn tell<R: Call>(&self, request: &R) -> Result<(), ClientError> {
         let connection = self.connected().await?;
-        let version = connection.version_of(R::API)?;
+        let version = connection.version_of(request)?;
         connection.tell(request, version, self.timeout).await
     }
 

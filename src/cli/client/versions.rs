@@ -33,7 +33,9 @@ impl Versions {
             && refusal.error_code == ErrorCode::UnsupportedVersion
         {
             let theirs = Self::of(&refusal);
-            let version = theirs.common(ApiKey::ApiVersions).unwrap_or_default();
+            let version = theirs
+                .common(ApiKey::ApiVersions, ours_max)
+                .unwrap_or_default();
             let answer = connection.call(&request, version, within).await?;
             let response = answer.decode()?;
             answer.check(response.error_code)?;
@@ -51,11 +53,11 @@ impl Versions {
         Self(response.api_keys.iter().map(range).collect())
     }
 
-    /// The highest version that both sides know.
-    pub(super) fn common(&self, api: ApiKey) -> Option<i16> {
+    /// The highest version up to `newest` that both sides know.
+    pub(super) fn common(&self, api: ApiKey, newest: i16) -> Option<i16> {
         let ours = api.served();
         let &(theirs_min, theirs_max) = self.0.get(&api.code())?;
-        let highest = ours.max.min(theirs_max);
+        let highest = ours.max.min(theirs_max).min(newest);
         (highest >= ours.min.max(theirs_min)).then_some(highest)
     }
 }
@@ -73,33 +75,41 @@ mod tests {
     fn the_highest_common_version_is_used() {
         let Range { min, max } = ApiKey::Fetch.served();
         assert_eq!(
-            theirs(ApiKey::Fetch, 0, 100).common(ApiKey::Fetch),
+            theirs(ApiKey::Fetch, 0, 100).common(ApiKey::Fetch, i16::MAX),
             Some(max)
         );
         assert_eq!(
-            theirs(ApiKey::Fetch, 0, min).common(ApiKey::Fetch),
+            theirs(ApiKey::Fetch, 0, min).common(ApiKey::Fetch, i16::MAX),
             Some(min)
         );
+    }
+
+    #[test]
+    fn a_request_may_ask_for_less_than_the_highest() {
+        let Range { min, max } = ApiKey::Fetch.served();
+        let theirs = theirs(ApiKey::Fetch, 0, 100);
+        assert_eq!(theirs.common(ApiKey::Fetch, max - 1), Some(max - 1));
+        assert_eq!(theirs.common(ApiKey::Fetch, min - 1), None);
     }
 
     #[test]
     fn ranges_that_do_not_meet_have_no_common_version() {
         let Range { min, max } = ApiKey::Fetch.served();
         assert_eq!(
-            theirs(ApiKey::Fetch, 0, min - 1).common(ApiKey::Fetch),
+            theirs(ApiKey::Fetch, 0, min - 1).common(ApiKey::Fetch, i16::MAX),
             None
         );
         assert_eq!(
-            theirs(ApiKey::Fetch, max + 1, max + 9).common(ApiKey::Fetch),
+            theirs(ApiKey::Fetch, max + 1, max + 9).common(ApiKey::Fetch, i16::MAX),
             None
         );
-        assert_eq!(Versions::default().common(ApiKey::Fetch), None);
+        assert_eq!(Versions::default().common(ApiKey::Fetch, i16::MAX), None);
     }
 
     #[test]
     fn a_lying_range_gives_no_version() {
         assert_eq!(
-            theirs(ApiKey::Fetch, i16::MAX, i16::MIN).common(ApiKey::Fetch),
+            theirs(ApiKey::Fetch, i16::MAX, i16::MIN).common(ApiKey::Fetch, i16::MAX),
             None
         );
     }
