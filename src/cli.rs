@@ -12,6 +12,7 @@ mod completions;
 mod confirm;
 mod consume;
 mod dev;
+mod group;
 mod log;
 mod node;
 mod output;
@@ -61,6 +62,9 @@ enum Command {
     Produce(produce::Options),
     /// Read records
     Consume(consume::Options),
+    /// Consumer groups: who reads what, how far, and from where on
+    #[command(subcommand)]
+    Group(group::Command),
     /// The brokers
     #[command(subcommand)]
     Broker(broker::Command),
@@ -134,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, disks: &Disks) -> Exit
         Command::Topic(command) => block_on(topic::run(command)),
         Command::Produce(options) => block_on(produce::run(options)),
         Command::Consume(options) => block_on(consume::run(options)),
+        Command::Group(command) => block_on(group::run(command)),
         Command::Broker(command) => block_on(broker::run(command)),
         Command::Cluster(command) => block_on(cluster::run(command)),
         Command::Quorum(command) => block_on(quorum::run(command)),
@@ -207,6 +212,11 @@ mod tests {
             "topic offsets t",
             "produce t",
             "consume t",
+            "group list",
+            "group describe g",
+            "group delete g",
+            "group reset-offsets g --all-topics --to-latest",
+            "group delete-offsets g --topic t",
             "broker list",
             "cluster status",
             "cluster health",
