@@ -1,11 +1,16 @@
 //! `ottla consume`: records become lines.
 
+mod calls;
 mod fetch;
 mod format;
+mod group;
 mod json;
+mod ledger;
+mod member;
 mod position;
 mod reader;
 mod records;
+mod session;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +31,10 @@ pub(super) struct Options {
     /// The topics to read
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
+    /// Read as a member of this group: go on where it is, share the partitions with its other
+    /// members, commit what was printed
+    #[arg(short, long, value_name = "GROUP", conflicts_with = "partition")]
+    group: Option<String>,
     /// Only these partitions
     #[arg(short, long, value_name = "N,...", value_delimiter = ',')]
     partition: Vec<i32>,
@@ -106,22 +115,37 @@ pub(super) async fn run(options: Options) -> Result<()> {
     };
     let metadata = client.first_metadata(topics).await?;
     let partitions = partitions(&options, &metadata)?;
+    let mut printer = options.printer();
+    if let Some(group) = &options.group {
+        return group::run(&options, group, (client, metadata), &mut printer).await;
+    }
     let cursors = cursors(&options, &mut client, partitions).await?;
-    let style = match (
-        options.format,
-        options.json || options.output == OutputFormat::Json,
-    ) {
-        (Some(format), _) => Style::Format(format),
-        (None, true) => Style::Json,
-        (None, false) => Style::Format(RecordFormat::value_per_line()),
-    };
-    let mut printer = Printer {
-        out: Stdout::lock(),
-        style,
-        left: options.max_messages,
-    };
     let reader = Reader::new(client, options.isolation, metadata, cursors);
     reader.run(&mut printer).await
+}
+
+impl Options {
+    fn printer(&self) -> Printer {
+        let is_json = self.json || self.output == OutputFormat::Json;
+        let style = match &self.format {
+            Some(format) => Style::Format(format.clone()),
+            None if is_json => Style::Json,
+            None => Style::Format(RecordFormat::value_per_line()),
+        };
+        Printer {
+            out: Stdout::lock(),
+            style,
+            left: self.max_messages,
+        }
+    }
+
+    fn start_at(&self) -> StartAt {
+        if self.from_beginning {
+            StartAt::Start
+        } else {
+            self.offset
+        }
+    }
 }
 
 fn partitions(options: &Options, metadata: &Metadata) -> Result<Vec<(String, i32)>> {
@@ -149,11 +173,7 @@ async fn cursors(
     client: &mut Client,
     partitions: Vec<(String, i32)>,
 ) -> Result<BTreeMap<Key, Cursor>> {
-    let start_at = if options.from_beginning {
-        StartAt::Start
-    } else {
-        options.offset
-    };
+    let start_at = options.start_at();
     let level = options.isolation;
     let needs_start = !matches!(start_at, StartAt::End | StartAt::Offset(_));
     let needs_end = options.exit || !matches!(start_at, StartAt::Start | StartAt::Offset(_));

@@ -18,12 +18,14 @@ use crate::cli::client::{At, Client, Isolation, Metadata, RETRY_BACKOFF, Topics}
 use crate::cli::output::classify;
 use crate::cli::say;
 use crate::clock;
+use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 use crate::wire::records::Records;
 
 use super::Printer;
 use super::fetch::{Fetched, Wanted, fetch};
+use super::member::Part;
 use super::records::{for_each_record, next_position};
 
 /// A partition, by name and number.
@@ -69,6 +71,8 @@ pub(super) struct Reader {
     pause_until: Option<MonoMillis>,
     failing_since: Option<MonoMillis>,
     rounds: u64,
+    /// Where to start when the first position is outside of the log; none if that is an error.
+    start_over: Option<At>,
 }
 
 impl Reader {
@@ -90,6 +94,20 @@ impl Reader {
             pause_until: None,
             failing_since: None,
             rounds: 0,
+            start_over: None,
+        }
+    }
+
+    /// A reader to which a group gives partitions; committed offsets may have left the log since.
+    pub(super) fn of_member(
+        client: Client,
+        isolation: Isolation,
+        metadata: Metadata,
+        start_over: At,
+    ) -> Self {
+        Self {
+            start_over: Some(start_over),
+            ..Self::new(client, isolation, metadata, BTreeMap::new())
         }
     }
 
@@ -98,27 +116,79 @@ impl Reader {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         loop {
-            self.cursors.retain(|_, cursor| !cursor.is_done());
-            if self.cursors.is_empty() || printer.is_full() {
+            self.go_on();
+            if self.is_idle() || printer.is_full() {
                 return Ok(());
             }
             self.refresh().await?;
             self.dispatch();
+            let wake_at = self.wake_at();
             tokio::select! {
-                Some(done) = self.in_flight.join_next(), if !self.in_flight.is_empty() => {
-                    // A panic in a task is ours: it goes on here.
-                    let fetched = done
-                        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                fetched = self.next() => {
                     self.settle(fetched, printer).await?;
                 }
-                () = pause(self.pause_until) => self.pause_until = None,
+                () = pause(wake_at) => {}
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             }
         }
     }
 
-    async fn refresh(&mut self) -> Result<()> {
+    /// What a new round begins with: partitions that are read to their end are left, and a pause that is over ends.
+    pub(super) fn go_on(&mut self) {
+        self.cursors.retain(|_, cursor| !cursor.is_done());
+        let now = clock::mono();
+        self.pause_until = self.pause_until.filter(|until| *until > now);
+    }
+
+    /// There is nothing to read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.cursors.is_empty()
+    }
+
+    /// When a round is due, if nothing is fetched.
+    pub(super) fn wake_at(&self) -> MonoMillis {
+        self.pause_until.unwrap_or(MonoMillis::MAX)
+    }
+
+    /// The next answer. Never, while none is waited for.
+    pub(super) async fn next(&mut self) -> Fetched {
+        match self.in_flight.join_next().await {
+            // A panic in a task is ours: it goes on here.
+            Some(done) => {
+                done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads a partition from now on.
+    pub(super) fn read(&mut self, key: Key, cursor: Cursor) {
+        self.cursors.insert(key, cursor);
+    }
+
+    /// Prints nothing more of a partition; an answer that is on its way is dropped.
+    pub(super) fn stop(&mut self, key: &Key) {
+        self.cursors.remove(key);
+    }
+
+    /// The topic with this id, if it is among those that are read.
+    pub(super) fn name_of(&self, id: Uuid) -> Option<&str> {
+        let mut topics = self.metadata.topics.iter();
+        let found = topics.find(|(_, topic)| topic.id == id);
+        found.map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn id_of(&self, name: &str) -> Option<Uuid> {
+        self.metadata.topics.get(name).map(|topic| topic.id)
+    }
+
+    /// The metadata lack something that is there.
+    pub(super) fn want_metadata(&mut self) {
+        self.is_metadata_stale = true;
+    }
+
+    pub(super) async fn refresh(&mut self) -> Result<()> {
         if !self.is_metadata_stale || self.pause_until.is_some() {
             return Ok(());
         }
@@ -142,7 +212,7 @@ impl Reader {
     }
 
     /// Gives every idle broker a fetch for the partitions that it leads.
-    fn dispatch(&mut self) {
+    pub(super) fn dispatch(&mut self) {
         if self.pause_until.is_some() {
             return;
         }
@@ -184,11 +254,19 @@ impl Reader {
         }
     }
 
-    async fn settle(&mut self, fetched: Fetched, printer: &mut Printer) -> Result<()> {
+    /// Prints what came. Returns up to where each partition is printed.
+    pub(super) async fn settle(
+        &mut self,
+        fetched: Fetched,
+        printer: &mut Printer,
+    ) -> Result<Vec<(Part, i64)>> {
         self.busy.retain(|broker| *broker != fetched.broker);
         let answer = match fetched.outcome {
             Ok(answer) => answer,
-            Err(error) if error.is_transient() => return self.failed(&error),
+            Err(error) if error.is_transient() => {
+                self.failed(&error)?;
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error.into()),
         };
         let response = answer.decode()?;
@@ -196,10 +274,13 @@ impl Reader {
         self.failing_since = None;
         let served = self.advance(&fetched.wanted, &response).await?;
         self.dispatch();
+        let mut printed = Vec::new();
         for (wanted, data) in served {
-            printer.print(wanted, data)?;
+            let next = printer.print(wanted, data)?;
+            printed.push(((wanted.topic_id, wanted.partition), next));
         }
-        printer.flush()
+        printer.flush()?;
+        Ok(printed)
     }
 
     /// Moves the positions, so that the next fetch can go before anything is printed. Returns what
@@ -226,6 +307,10 @@ impl Reader {
                     continue;
                 };
                 let cursor = cursor.get_mut();
+                // It was stopped and goes on elsewhere since this was asked for.
+                if cursor.position != wanted.position {
+                    continue;
+                }
                 cursor.is_proven = true;
                 let bytes = bytes_of(data);
                 if bytes.is_empty() {
@@ -269,13 +354,16 @@ impl Reader {
         let Some(cursor) = self.cursors.get_mut(&key) else {
             return Ok(());
         };
-        if !cursor.is_proven {
-            bail!(
+        let nearest = if position < start { start } else { end };
+        cursor.position = match self.start_over {
+            _ if cursor.is_proven => nearest,
+            Some(At::Earliest) => start,
+            Some(_) => end,
+            None => bail!(
                 "offset {position} of {name} is outside of the log, which spans {start} to {end}; \
                  use --offset start or --offset end"
-            );
-        }
-        cursor.position = if position < start { start } else { end };
+            ),
+        };
         say(&format!(
             "warning: offset {position} of {name} is gone, going on at {}",
             cursor.position
@@ -341,18 +429,32 @@ fn bytes_of<'r>(data: &'r PartitionData<'_>) -> &'r [u8] {
 }
 
 impl Printer {
-    fn print(&mut self, wanted: &Wanted, data: &PartitionData<'_>) -> Result<()> {
+    /// Returns the first offset that is not printed.
+    fn print(&mut self, wanted: &Wanted, data: &PartitionData<'_>) -> Result<i64> {
+        let mut next = wanted.position;
+        if self.is_full() {
+            return Ok(next);
+        }
         let aborted = data.aborted_transactions.iter().flatten();
         let aborted = aborted
             .map(|one| (one.first_offset, one.producer_id))
             .collect();
         let from = (bytes_of(data), wanted.position);
+        let mut is_cut = false;
         for_each_record(&wanted.topic, wanted.partition, from, aborted, |record| {
-            let is_past = wanted.until.is_some_and(|until| record.offset >= until);
-            if !is_past {
+            is_cut = wanted.until.is_some_and(|until| record.offset >= until);
+            if !is_cut {
                 self.record(record)?;
+                next = record.offset + 1;
+                is_cut = self.is_full();
             }
-            Ok(!is_past && !self.is_full())
+            Ok(!is_cut)
+        })?;
+        // Behind the last record there may be offsets without one.
+        Ok(if is_cut {
+            next
+        } else {
+            next_position(bytes_of(data), wanted.position)
         })
     }
 
@@ -361,9 +463,6 @@ impl Printer {
     }
 }
 
-async fn pause(until: Option<MonoMillis>) {
-    match until {
-        Some(until) => tokio::time::sleep(until.since(clock::mono())).await,
-        None => std::future::pending().await,
-    }
+pub(super) async fn pause(until: MonoMillis) {
+    tokio::time::sleep(until.since(clock::mono())).await;
 }

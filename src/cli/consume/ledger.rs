@@ -1,0 +1,109 @@
+//! What a member has printed and what it has committed, per partition.
+//!
+//! Only what was printed is due to be committed; or where reading starts, when the group had no offset: so the next member
+//! goes on from there, wherever the log then ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::member::Part;
+
+/// The next offset to read, printed and committed.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    printed: i64,
+    committed: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger(BTreeMap<Part, Entry>);
+
+impl Ledger {
+    /// Reading starts, at what the group has committed or where it was told to.
+    pub(super) fn start(&mut self, part: Part, position: i64, is_committed: bool) {
+        let entry = Entry {
+            printed: position,
+            committed: is_committed.then_some(position),
+        };
+        self.0.insert(part, entry);
+    }
+
+    /// Everything below `next` was printed. What is read no more does not count.
+    pub(super) fn printed(&mut self, part: Part, next: i64) {
+        if let Some(entry) = self.0.get_mut(&part) {
+            entry.printed = entry.printed.max(next);
+        }
+    }
+
+    pub(super) fn committed(&mut self, part: Part, offset: i64) {
+        if let Some(entry) = self.0.get_mut(&part) {
+            entry.committed = Some(offset);
+        }
+    }
+
+    /// What is to be committed, of these partitions.
+    pub(super) fn due_of(&self, parts: &BTreeSet<Part>) -> BTreeMap<Part, i64> {
+        let mut due = self.due();
+        due.retain(|part, _| parts.contains(part));
+        due
+    }
+
+    /// What is to be committed.
+    pub(super) fn due(&self) -> BTreeMap<Part, i64> {
+        let due = self.0.iter();
+        let due = due.filter(|(_, entry)| entry.committed != Some(entry.printed));
+        due.map(|(part, entry)| (*part, entry.printed)).collect()
+    }
+
+    /// The partitions are not this member's any more.
+    pub(super) fn forget(&mut self, parts: &BTreeSet<Part>) {
+        self.0.retain(|part, _| !parts.contains(part));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Uuid;
+
+    const A: Part = (Uuid::from_u128(1), 0);
+    const B: Part = (Uuid::from_u128(1), 1);
+
+    #[test]
+    fn only_what_was_printed_is_due_and_once() {
+        let mut ledger = Ledger::default();
+        ledger.start(A, 10, true);
+        assert!(ledger.due().is_empty());
+        ledger.printed(A, 15);
+        assert_eq!(ledger.due(), BTreeMap::from([(A, 15)]));
+        ledger.printed(A, 17);
+        ledger.committed(A, 15);
+        assert_eq!(ledger.due(), BTreeMap::from([(A, 17)]));
+        ledger.committed(A, 17);
+        assert!(ledger.due().is_empty());
+    }
+
+    #[test]
+    fn a_chosen_start_is_due_and_a_committed_one_is_not() {
+        let mut ledger = Ledger::default();
+        ledger.start(A, 20, false);
+        ledger.start(B, 20, true);
+        assert_eq!(ledger.due(), BTreeMap::from([(A, 20)]));
+    }
+
+    #[test]
+    fn what_is_printed_of_a_partition_that_was_given_up_is_not_due() {
+        let mut ledger = Ledger::default();
+        ledger.start(A, 0, true);
+        ledger.start(B, 0, true);
+        ledger.printed(A, 1);
+        ledger.printed(B, 2);
+        assert_eq!(
+            ledger.due_of(&BTreeSet::from([B])),
+            BTreeMap::from([(B, 2)])
+        );
+        ledger.forget(&BTreeSet::from([A]));
+        ledger.printed(A, 9);
+        ledger.committed(A, 9);
+        assert_eq!(ledger.due(), BTreeMap::from([(B, 2)]));
+    }
+}
