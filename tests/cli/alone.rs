@@ -30,6 +30,26 @@ fn a_wrong_command_line_is_exit_code_two() {
         &["consume", "t", "-o", "yesterday"],
         &["consume", "t", "--from-beginning", "-o", "end"],
         &["produce", "t", "--acks", "2"],
+        &["group", "describe"],
+        &["group", "list", "--state", "asleep"],
+        &["group", "reset-offsets", "g", "--to-latest"],
+        &["group", "reset-offsets", "g", "--all-topics"],
+        &[
+            "group",
+            "reset-offsets",
+            "g",
+            "--all-topics",
+            "--to-latest",
+            "--to-earliest",
+        ],
+        &[
+            "group",
+            "reset-offsets",
+            "g",
+            "--all-topics",
+            "--by-duration",
+            "P1M",
+        ],
         &["topic", "list", "-b", "host:port"],
     ] {
         let done = ottla(line);

@@ -17,19 +17,54 @@ pub(crate) struct Lab {
     node: Option<NodeProcess>,
     address: SocketAddr,
     directory: TempDir,
+    settings: &'static [&'static str],
 }
+
+/// Members of groups are taken for dead soon.
+const GROUPS: &[&str] = &[
+    "offsets.topic.num.partitions=4",
+    "group.initial.rebalance.delay.ms=0",
+    "group.consumer.min.session.timeout.ms=1000",
+    "group.consumer.session.timeout.ms=3000",
+    "group.consumer.min.heartbeat.interval.ms=100",
+    "group.consumer.heartbeat.interval.ms=500",
+];
 
 impl Lab {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A node with these settings.
+    pub(crate) fn with(settings: &'static [&'static str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let node = NodeCommand::node(OTTLA, &directory.path().join("data"))
+            .arguments(flags(settings))
             .start()
             .unwrap();
         Self {
             address: node.address(),
             node: Some(node),
             directory,
+            settings,
         }
+    }
+
+    /// A node with groups; or the broker of `GROUP_TEST_BROKER`.
+    pub(crate) fn for_groups() -> Self {
+        let Ok(address) = std::env::var("GROUP_TEST_BROKER") else {
+            return Self::with(GROUPS);
+        };
+        Self {
+            address: address.parse().unwrap(),
+            node: None,
+            directory: tempfile::tempdir().unwrap(),
+            settings: GROUPS,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     fn data(&self) -> PathBuf {
@@ -37,12 +72,13 @@ impl Lab {
     }
 
     /// `kill -9`, then the same node on the same port.
-    fn crash_and_restart(&mut self) {
+    pub(crate) fn crash_and_restart(&mut self) {
         self.node.take().unwrap().kill().unwrap();
         let address = self.address.to_string();
         let command = NodeCommand::new(OTTLA)
             .arguments(["node", "start", "--listen", &address, "--data"])
-            .arguments([self.data()]);
+            .arguments([self.data()])
+            .arguments(flags(self.settings));
         self.node = Some(command.start().unwrap());
     }
 
@@ -81,12 +117,16 @@ impl Lab {
     }
 }
 
+fn flags(settings: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    settings.iter().flat_map(|setting| ["-c", *setting])
+}
+
 pub(crate) fn signal(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     kill_process(pid.unwrap(), signal).unwrap();
 }
 
-fn numbers(range: std::ops::Range<u32>) -> String {
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> String {
     let lines: Vec<_> = range.map(|n| format!("{n}\n")).collect();
     lines.concat()
 }
