@@ -19,6 +19,7 @@ mod fence;
 mod heartbeat;
 mod offsets;
 mod pattern;
+mod place;
 mod reconcile;
 mod subscription;
 mod target;
