@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ottla_storage::time::{MonoMillis, WallMillis};
 
 use self::member::Member;
@@ -112,13 +113,16 @@ impl ClassicGroup {
         group
     }
 
-    /// After a load, or a hand-over: every member has its whole session from now, and a group that is larger than it
-    /// may be begins a rebalance, in which its last members find no room.
+    /// After a load, or a hand-over: every member has its whole session from now. A generation that nobody has anything in
+    /// may not have got its assignment, and begins again; so does a group that is larger than it may be, and its last
+    /// members find no room.
     pub fn start(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
         for id in self.members.ids_of(|_| true) {
             self.refresh_session(cx, &id);
         }
-        if self.members.len() > cx.settings.size_max {
+        let has_nothing = |member: &Member| member.known.assignment.is_empty();
+        let is_unsettled = !self.members.is_empty() && self.members.iter().all(has_nothing);
+        if is_unsettled || self.members.len() > cx.settings.size_max {
             self.rebalance(cx, fx);
         }
     }
@@ -210,6 +214,20 @@ impl ClassicGroup {
         fx.write(Record {
             group: self.id.clone(),
             fact: Fact::Classic(Some(self.value())),
+        });
+    }
+
+    /// Writes the generation before anybody has anything in it, so that whoever coordinates next never announces another one
+    /// of that number. Kafka does not, and a leader that is late can then assign in a generation that is not its own.
+    fn write_unsettled(&mut self, fx: &mut Effects) {
+        let mut value = self.value();
+        for member in &mut value.members {
+            member.assignment = Bytes::new();
+        }
+        self.is_written = true;
+        fx.write(Record {
+            group: self.id.clone(),
+            fact: Fact::Classic(Some(value)),
         });
     }
 

@@ -100,6 +100,7 @@ impl ClassicGroup {
             self.write(fx);
         } else {
             self.enter(cx, State::Completing);
+            self.write_unsettled(fx);
             self.announce_generation(cx, fx);
         }
     }

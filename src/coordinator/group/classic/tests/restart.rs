@@ -54,6 +54,26 @@ fn a_move_gives_every_member_its_whole_session() {
     assert_eq!(moved.state(), "Empty");
 }
 
+/// A generation was announced and the coordinator moved before the leader had assigned. The next one announced another
+/// generation of the same number, to other members, and the first leader's assignment came late and counted for it. The
+/// number is in the log now, and a generation without an assignment begins again under the next.
+#[test]
+fn a_generation_that_was_announced_is_never_announced_again() {
+    let mut world = World::new();
+    world.join(join_as("a"));
+    world.after(INITIAL_DELAY * 2);
+    assert_eq!(world.state(), "CompletingRebalance");
+    let mut moved = world.moved();
+    assert_eq!(moved.state(), "PreparingRebalance");
+    let late = moved.sync(sync_as("a", 1));
+    assert_eq!(
+        moved.sync_outcome(late),
+        Err(GroupError::RebalanceInProgress)
+    );
+    let again = moved.join(rejoin_as("a"));
+    assert_eq!(moved.joined(again).generation, 2);
+}
+
 #[test]
 fn an_empty_group_remembers_since_when() {
     let mut world = World::stable(&["a"]);
