@@ -13,6 +13,7 @@
 mod builder;
 mod check;
 mod compression;
+mod filter;
 mod header;
 mod patch;
 mod record;
@@ -26,8 +27,10 @@ pub use check::{CheckError, LogOrder};
 pub use compression::{
     CompressError, Compression, CompressionLevels, DecompressError, UnknownCompression,
 };
+pub(crate) use filter::{emptied, retained};
 pub use header::{Attributes, BatchHeader, HEADER_SIZE, LENGTH_PREFIX_SIZE, TimestampType};
 pub use patch::BatchMut;
+pub(crate) use record::RawRecord;
 pub use record::{
     Header, HeaderIter, Headers, Record, RecordError, RecordSet, Records, RecordsError,
 };

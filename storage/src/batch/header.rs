@@ -103,6 +103,12 @@ impl Attributes {
         self.set(Self::TRANSACTIONAL, on)
     }
 
+    /// The same bits, with or without a delete horizon.
+    #[must_use]
+    pub(super) const fn with_delete_horizon(self, on: bool) -> Self {
+        self.set(Self::DELETE_HORIZON, on)
+    }
+
     /// The same bits, control or not.
     #[must_use]
     pub const fn with_control(self, on: bool) -> Self {
@@ -287,6 +293,12 @@ impl BatchHeader {
     /// The claimed distance from the first to the last offset slot.
     pub const fn last_offset_delta(&self) -> i32 {
         self.last_offset_delta
+    }
+
+    /// When the batch's tombstones and markers may go, if a cleaner has met them.
+    pub fn delete_horizon(&self) -> Option<WallMillis> {
+        let is_horizon = self.attributes.has_delete_horizon();
+        is_horizon.then_some(self.base_timestamp())
     }
 
     /// The timestamp that the records' deltas count from, or the delete horizon's stand-in.

@@ -92,6 +92,11 @@ impl RecordSet<'_> {
         &self.body
     }
 
+    /// Walks the records as they are stored.
+    pub(crate) fn iter_raw(&self) -> RawRecords<'_> {
+        RawRecords(self.iter())
+    }
+
     /// Walks the records. The first error ends the walk.
     pub fn iter(&self) -> Records<'_> {
         Records {
@@ -202,6 +207,42 @@ impl<'a> Iterator for Records<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let raw = self.next_raw()?;
+        Some(raw.map(|raw| raw.record))
+    }
+}
+
+/// A record, and the bytes after its length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawRecord<'a> {
+    pub(crate) record: Record<'a>,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> RawRecord<'a> {
+    /// The attributes, and the bytes behind the timestamp.
+    pub(super) fn around_timestamp(&self) -> Option<(i8, &'a [u8])> {
+        let mut c = Cursor::new(self.bytes);
+        let attributes = c.i8()?;
+        read_i64(&mut c)?;
+        Some((attributes, c.rest()))
+    }
+}
+
+/// The records of a [`RecordSet`], in order, as they are stored.
+#[derive(Clone, Debug)]
+pub(crate) struct RawRecords<'a>(Records<'a>);
+
+impl<'a> Iterator for RawRecords<'a> {
+    type Item = Result<RawRecord<'a>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next_raw()
+    }
+}
+
+impl<'a> Records<'a> {
+    fn next_raw(&mut self) -> Option<Result<RawRecord<'a>, RecordError>> {
         if self.is_done {
             return None;
         }
@@ -209,10 +250,8 @@ impl<'a> Iterator for Records<'a> {
         self.is_done = !matches!(item, Some(Ok(_)));
         item
     }
-}
 
-impl<'a> Records<'a> {
-    fn step(&mut self) -> Result<Option<Record<'a>>, RecordError> {
+    fn step(&mut self) -> Result<Option<RawRecord<'a>>, RecordError> {
         let count = self.header.record_count();
         let count = self.count.ok_or(RecordError::Count { count })?;
         if self.index == count {
@@ -231,7 +270,8 @@ impl<'a> Records<'a> {
             return Err(RecordError::Length { index });
         }
         self.index += 1;
-        self.resolve(&fields, index).map(Some)
+        let record = self.resolve(&fields, index)?;
+        Ok(Some(RawRecord { record, bytes: raw }))
     }
 
     fn frame(&mut self) -> Option<&'a [u8]> {
