@@ -87,6 +87,9 @@ pub trait File: Debug + Send + Sync {
     /// Length and time of the last change.
     fn stat(&self) -> io::Result<FileStat>;
 
+    /// Sets the time of the last change.
+    fn set_modified(&self, modified: WallMillis) -> io::Result<()>;
+
     /// The descriptor, for `sendfile` and maps; `None` if the file lives in memory.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
 

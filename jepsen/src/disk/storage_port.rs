@@ -120,6 +120,10 @@ impl File for SimFile {
         })
     }
 
+    fn set_modified(&self, _modified: WallMillis) -> io::Result<()> {
+        Ok(())
+    }
+
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }

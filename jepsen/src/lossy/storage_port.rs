@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use ottla_storage::fs::{DirEntry, File, FileStat, Fs, OpenMode, Space, StdFs};
 use ottla_storage::time::WallMillis;
@@ -53,6 +53,12 @@ impl File for LossyFile {
             len: metadata.len(),
             modified: WallMillis::ZERO.saturating_add(modified),
         })
+    }
+
+    fn set_modified(&self, modified: WallMillis) -> io::Result<()> {
+        let millis = u64::try_from(modified.as_millis()).unwrap_or(0);
+        let modified = UNIX_EPOCH + Duration::from_millis(millis);
+        self.live.set_modified(modified)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::events::Clock;
 use super::watch::Watch;
 use crate::fs::{DirEntry, File, FileStat, Fs, OpenMode, Space};
+use crate::time::WallMillis;
 
 #[derive(Debug)]
 pub(crate) struct WatchedFs {
@@ -75,6 +76,10 @@ impl File for WatchedFile {
 
     fn stat(&self) -> io::Result<FileStat> {
         self.inner.stat()
+    }
+
+    fn set_modified(&self, modified: WallMillis) -> io::Result<()> {
+        self.inner.set_modified(modified)
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use rustix::fs::FallocateFlags;
 
@@ -74,6 +74,12 @@ impl File for StdFile {
             len: metadata.len(),
             modified: WallMillis::ZERO.saturating_add(modified),
         })
+    }
+
+    fn set_modified(&self, modified: WallMillis) -> io::Result<()> {
+        let millis = u64::try_from(modified.as_millis()).unwrap_or(0);
+        self.0
+            .set_modified(UNIX_EPOCH + Duration::from_millis(millis))
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -205,6 +211,15 @@ mod tests {
         let mut buf = [9; 8];
         assert_eq!((written, file.read_at(&mut buf, 0).unwrap()), (5, 6));
         assert_eq!(&buf, b"\0abcde\x09\x09");
+    }
+
+    #[test]
+    fn the_time_of_the_last_change_can_be_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = StdFs.open(&dir.path().join("a"), OpenMode::New).unwrap();
+        let then = WallMillis::from_millis(1_234_567);
+        file.set_modified(then).unwrap();
+        assert_eq!(file.stat().unwrap().modified, then);
     }
 
     #[test]
