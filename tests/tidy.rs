@@ -104,6 +104,12 @@ const PURE: &[&str] = &[
     "storage/src/epoch_cache.rs",
     "storage/src/validate",
     "storage/src/index",
+    "storage/src/compact/group.rs",
+    "storage/src/compact/offset_map.rs",
+    "storage/src/compact/range.rs",
+    "storage/src/compact/rules.rs",
+    "storage/src/compact/throttle.rs",
+    "storage/src/compact/transactions.rs",
 ];
 
 const IMPURE_WORDS: &[&str] = &[

@@ -21,6 +21,8 @@ pub const RECOVERY_POINT_FILE: &str = "recovery-point-offset-checkpoint";
 pub const LOG_START_FILE: &str = "log-start-offset-checkpoint";
 /// Per directory: the high watermark of each log.
 pub const REPLICATION_FILE: &str = "replication-offset-checkpoint";
+/// Per directory: up to where each compacted log is clean.
+pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 
 const VERSION: u32 = 0;
 

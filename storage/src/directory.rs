@@ -3,15 +3,18 @@
 //! - S7: the first call that must not fail and does takes the directory offline, for good; nothing is retried.
 //! - A full disk is a state that heals: it refuses writes, not reads, and a job that met it is done again later.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::compact::checkpoint::CleanedOffsets;
 use crate::fs::{Fs, OpenMode, write_all_at};
 use crate::ids::DirectoryId;
-use crate::journal::Journal;
+use crate::journal::{Journal, LogKey};
+use crate::log::LogShared;
 use crate::planted::is_planted;
 use crate::segment::index_cache::IndexCache;
 use crate::time::MonoMillis;
@@ -66,6 +69,9 @@ pub(crate) struct Directory {
     pub(crate) watch: Arc<Watch>,
     pub(crate) indexes: Arc<IndexCache>,
     pub(crate) ballast_bytes: u64,
+    pub(crate) cleaned: CleanedOffsets,
+    /// The open logs that are compacted.
+    compacted: Mutex<BTreeMap<LogKey, Weak<LogShared>>>,
     failure: OnceLock<Arc<DirectoryFailure>>,
     is_full: AtomicBool,
 }
@@ -89,6 +95,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn LogEvents>,
     pub(crate) journal: Journal,
+    pub(crate) cleaned: CleanedOffsets,
     pub(crate) watch: Arc<Watch>,
     pub(crate) queue_capacity: usize,
     pub(crate) mapped_indexes_max: usize,
@@ -108,6 +115,8 @@ impl Directory {
             watch: parts.watch,
             indexes: Arc::new(IndexCache::new(parts.mapped_indexes_max)),
             ballast_bytes: parts.ballast_bytes,
+            cleaned: parts.cleaned,
+            compacted: Mutex::default(),
             failure: OnceLock::new(),
             is_full: AtomicBool::new(false),
         }
@@ -169,6 +178,29 @@ impl Directory {
             Fault::Full => self.met_full_disk(),
             Fault::Sync(source) | Fault::Call(source) => self.fail(source),
         }
+    }
+
+    fn lock_compacted(&self) -> MutexGuard<'_, BTreeMap<LogKey, Weak<LogShared>>> {
+        self.compacted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the cleaner see an open log, or not.
+    pub(crate) fn set_compacted(&self, log: &Arc<LogShared>, is_compacted: bool) {
+        let mut compacted = self.lock_compacted();
+        if is_compacted {
+            compacted.insert(log.key, Arc::downgrade(log));
+        } else {
+            compacted.remove(&log.key);
+        }
+    }
+
+    /// The open logs that are compacted.
+    pub(crate) fn compacted(&self) -> Vec<Arc<LogShared>> {
+        let mut compacted = self.lock_compacted();
+        compacted.retain(|_, log| log.upgrade().is_some_and(|log| !log.is_closed()));
+        compacted.values().filter_map(Weak::upgrade).collect()
     }
 
     /// The age of the oldest call under way; zero if there is none.

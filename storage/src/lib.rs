@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod checkpoint;
 pub mod clean_shutdown;
+pub mod compact;
 mod cursor;
 mod directory;
 pub mod epoch_cache;

@@ -10,8 +10,9 @@
 //!
 //! - S1: `log_start <= log_end`, and `flushed_end <= log_end`.
 //! - S2: offsets are dense on a leader and rise on a follower. S3: leader epochs never fall.
-//! - S5: nothing below the log end changes, except by truncation; and even then no byte that a reader may hold a
-//!   range of is rewritten, because a truncated log goes on in a new file.
+//! - S5: nothing below the log end changes, except by truncation and by the cleaner, which takes superseded records; and
+//!   even then no byte that a reader may hold a range of is rewritten, because a truncated log goes on in a new file, and
+//!   a cleaned segment is one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ use crate::time::WallMillis;
 use crate::view::{Active, LogReader, LogView};
 
 mod append;
+mod cleaning;
 mod config;
 pub(crate) mod files;
 mod follower;
@@ -40,7 +42,10 @@ mod truncate;
 mod tests;
 
 pub use append::{AppendGroup, Committed, LeaderAppend, PrepareError, Prepared, WriteError};
-pub use config::{FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig};
+pub(crate) use cleaning::growing_index;
+pub use config::{
+    CompactionConfig, FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig,
+};
 pub use follower::{FollowerAppend, FollowerAppendError};
 pub use retention::Removed;
 pub(crate) use shared::{LogShared, Opened};
@@ -161,6 +166,7 @@ impl Found {
 impl PartitionLog {
     pub(crate) fn new(shared: Arc<LogShared>, config: Arc<LogConfig>, found: Found) -> Self {
         let view = shared.view.load_full();
+        shared.set_config(&config);
         Self {
             shared,
             config,
@@ -216,7 +222,7 @@ impl PartitionLog {
 
     /// Replaces the settings; what is on disk is not touched.
     pub fn set_config(&mut self, config: Arc<LogConfig>) {
-        self.shared.set_settle_after(config.flush.settle_after());
+        self.shared.set_config(&config);
         self.config = config;
     }
 
@@ -235,10 +241,12 @@ impl PartitionLog {
         self.shared.directory.failure()
     }
 
-    /// Remembers what the journal is to say of the high watermark. Writes nothing.
+    /// Remembers what the journal is to say of the high watermark, and how far the cleaner may go. Writes nothing.
     pub fn note_high_watermark(&mut self, high_watermark: Offset) {
         let bounded = high_watermark.clamp(self.bounds.log_start, self.bounds.log_end);
-        self.shared.note_high_watermark(bounded);
+        let open = self.producers.first_open_transaction();
+        let stable_end = open.map_or(bounded, |open| open.min(bounded));
+        self.shared.note_high_watermark(bounded, stable_end);
     }
 
     /// Asks for a flush of everything committed so far; a [`LogEvent::Flushed`](crate::LogEvent) answers.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::compact::CompactedLog;
 use crate::directory::events::{Clock, LogEvents};
 use crate::directory::queue::{Job, QueueFull};
 use crate::directory::{Directory, DirectoryFailure};
@@ -264,6 +265,12 @@ impl LogDir {
     /// What the file system says.
     pub fn space(&self) -> std::io::Result<Space> {
         self.directory.fs.space(&self.directory.path)
+    }
+
+    /// The open logs that are compacted, for the cleaner.
+    pub fn compacted(&self) -> Vec<CompactedLog> {
+        let logs = self.directory.compacted();
+        logs.into_iter().map(CompactedLog).collect()
     }
 
     fn offer(&self, job: Job) -> Result<(), QueueFull> {

@@ -16,6 +16,7 @@ use crate::directory::{Fault, replace_file};
 use crate::fs::{File, Fs, OpenMode, map};
 use crate::ids::Offset;
 use crate::index::{SegmentIndex, TimestampOffset};
+use crate::time::WallMillis;
 
 pub(crate) mod index_cache;
 pub(crate) mod scan;
@@ -102,6 +103,8 @@ pub(crate) struct Segment {
     index: ArcSwapOption<StoredIndex>,
     /// Whether the mapped index was used since the cache last looked.
     is_index_used: AtomicBool,
+    /// Whether the index files of this name are another segment's: of the one that took this one's place.
+    is_disowned: AtomicBool,
     /// Set once, when the segment stops growing.
     size: OnceLock<u64>,
     max_timestamp: OnceLock<Option<MaxTimestamp>>,
@@ -117,6 +120,7 @@ impl Segment {
             unsynced: AtomicBool::new(false),
             index: ArcSwapOption::empty(),
             is_index_used: AtomicBool::new(false),
+            is_disowned: AtomicBool::new(false),
             size: OnceLock::new(),
             max_timestamp: OnceLock::new(),
         }
@@ -204,6 +208,16 @@ impl Segment {
         self.index.store(None);
     }
 
+    /// The files of this name are about to change: what is not mapped yet never will be.
+    pub(crate) fn disown_index_files(&self) {
+        self.is_disowned.store(true, Ordering::Release);
+    }
+
+    /// When the log file was last changed.
+    pub(crate) fn modified(&self) -> io::Result<WallMillis> {
+        Ok(self.file()?.stat()?.modified)
+    }
+
     pub(crate) fn take_second_chance(&self) -> bool {
         self.is_index_used.swap(false, Ordering::Relaxed)
     }
@@ -215,6 +229,10 @@ impl Segment {
             return Some(index);
         }
         let index = Arc::new(self.map_index()?);
+        // Asked after the files were opened: they were this segment's if they are not another's even now.
+        if self.is_disowned.load(Ordering::Acquire) {
+            return None;
+        }
         self.index.store(Some(Arc::clone(&index)));
         self.home.indexes.admit(Arc::downgrade(self));
         Some(index)

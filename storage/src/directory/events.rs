@@ -38,8 +38,11 @@ pub enum LogEvent {
     },
     /// A flush failed: the directory is offline (S7).
     FlushFailed,
-    /// The files of a truncation are in place: appends are possible again.
+    /// The files of a truncation, or of cleaned segments, are in place: appends and truncations are possible again.
     FilesReady,
+    /// The cleaner waits for the log's writer:
+    /// [`PartitionLog::serve_cleaner`](crate::log::PartitionLog::serve_cleaner).
+    CleanerWaits,
     /// An unclean log was scanned and may be opened.
     Recovered {
         /// Where it ends now.

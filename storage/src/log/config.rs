@@ -15,6 +15,8 @@ pub struct LogConfig {
     pub flush: FlushConfig,
     /// What is remembered of producers.
     pub producers: ProducerConfig,
+    /// What the cleaner does.
+    pub compaction: CompactionConfig,
 }
 
 /// When a segment ends.
@@ -64,6 +66,36 @@ impl Default for RetentionConfig {
             bytes: None,
             age: Some(Duration::from_hours(7 * 24)),
             file_delete_delay: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What the cleaner does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// Whether `cleanup.policy` holds `compact`.
+    pub is_enabled: bool,
+    /// `min.cleanable.dirty.ratio`, in parts of a million: a log with a larger dirty part is cleaned.
+    pub dirty_ppm_min: u32,
+    /// `min.compaction.lag.ms`: younger records stay as they are.
+    pub lag_min: Duration,
+    /// `max.compaction.lag.ms`: a log with an older dirty record is cleaned, however small its dirty part. `None` is never.
+    pub lag_max: Option<Duration>,
+    /// `delete.retention.ms`: how long tombstones stay after a round has met them.
+    pub delete_retention: Duration,
+    /// A batch that decompresses to more makes the log uncleanable.
+    pub records_bytes_max: usize,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> Self {
+        Self {
+            is_enabled: false,
+            dirty_ppm_min: 500_000,
+            lag_min: Duration::ZERO,
+            lag_max: None,
+            delete_retention: Duration::from_hours(24),
+            records_bytes_max: 256 << 20,
         }
     }
 }

@@ -27,19 +27,19 @@ const SNAPSHOT_BYTES_MAX: u64 = 64 << 20;
 
 /// A segment whose files are to go.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RemovedSegment {
+pub(crate) struct RemovedSegment {
     base: Offset,
 }
 
 impl RemovedSegment {
-    pub(super) fn of(segment: &Segment) -> Self {
+    pub(crate) fn of(segment: &Segment) -> Self {
         Self {
             base: segment.base(),
         }
     }
 
     /// Gives the segment's files their last names.
-    pub(super) fn rename(self, home: &Home) -> Result<(), Fault> {
+    pub(crate) fn rename(self, home: &Home) -> Result<(), Fault> {
         for kind in FileKind::ALL {
             let path = home.path(self.base, kind);
             ignore_missing(home.fs.rename(&path, &path.with_added_extension(DELETED)))
@@ -70,7 +70,7 @@ pub(crate) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Removes renamed segments when `delay` has passed.
-pub(super) fn remove_later(
+pub(crate) fn remove_later(
     directory: &Arc<Directory>,
     log: &Arc<LogShared>,
     removed: Vec<RemovedSegment>,

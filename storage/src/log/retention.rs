@@ -44,9 +44,11 @@ impl PartitionLog {
 
     /// Removes the segments that the settings no longer keep.
     pub fn apply_retention(&mut self, now: WallMillis, high_watermark: Offset) -> Removed {
-        if !self.is_ready() || self.shared.directory.is_offline() {
+        // While cleaned segments are put in place the names are in motion: the next pass does it.
+        if !self.is_ready() || self.shared.directory.is_offline() || self.is_swapping() {
             return Removed::default();
         }
+        self.roll_if_overdue(now);
         let view = self.shared.view.load_full();
         let count = self.removable(&view, now, high_watermark);
         let Some(first_kept) = view.segments.get(count).filter(|_| count > 0) else {
@@ -94,7 +96,10 @@ impl PartitionLog {
         let newest = match view.max_timestamp_of(at) {
             Ok(Some(max)) => Some(max.timestamp),
             // No record has a timestamp: the time of the last write stands in.
-            Ok(None) => view.segments.get(at).and_then(|segment| modified(segment)),
+            Ok(None) => view
+                .segments
+                .get(at)
+                .and_then(|segment| segment.modified().ok()),
             Err(error) => {
                 tracing::warn!(log = %self.shared.key, %error, "age of a segment");
                 None
@@ -135,9 +140,4 @@ fn rename_all(
         segment.rename(&log.home)?;
     }
     log.home.fs.sync_dir(&log.home.dir).map_err(Fault::Sync)
-}
-
-fn modified(segment: &Segment) -> Option<WallMillis> {
-    let stat = segment.file().and_then(|file| file.stat());
-    stat.ok().map(|stat| stat.modified)
 }

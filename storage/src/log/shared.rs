@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::LogConfig;
 use crate::checkpoint::{LEADER_EPOCH_FILE, encode_epochs};
+use crate::compact::desk::Desk;
 use crate::directory::queue::Later;
 use crate::directory::{Directory, Fault, replace_file};
 use crate::epoch_cache::EpochCache;
@@ -29,6 +31,9 @@ pub(crate) struct LogShared {
     pub(crate) home: Arc<Home>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) view: Arc<ArcSwap<LogView>>,
+    /// Where the writer and the cleaner meet.
+    pub(crate) desk: Desk,
+    config: ArcSwap<LogConfig>,
     durable: Mutex<Durable>,
     is_flush_queued: AtomicBool,
     are_names_unsynced: AtomicBool,
@@ -61,6 +66,8 @@ struct Durable {
     /// The recovery point in the journal.
     journaled: Offset,
     high_watermark: Offset,
+    /// The end of what is decided for good: high watermark, and the first open transaction.
+    stable_end: Offset,
     written_epochs: Arc<EpochCache>,
     settle_after: Duration,
     is_settling: bool,
@@ -75,7 +82,7 @@ pub(crate) struct Opened {
     pub(crate) flushed: Offset,
     pub(crate) high_watermark: Offset,
     pub(crate) is_dirty: bool,
-    pub(crate) settle_after: Duration,
+    pub(crate) config: Arc<LogConfig>,
 }
 
 impl LogShared {
@@ -94,8 +101,10 @@ impl LogShared {
             dirty_mark: 0,
             journaled: opened.flushed,
             high_watermark: opened.high_watermark,
+            // The writer has not said yet what is open.
+            stable_end: Offset::ZERO,
             written_epochs: opened.written_epochs,
-            settle_after: opened.settle_after,
+            settle_after: opened.config.flush.settle_after(),
             is_settling: false,
         };
         Self {
@@ -104,6 +113,8 @@ impl LogShared {
             home,
             directory,
             view: Arc::new(ArcSwap::from_pointee(opened.view)),
+            desk: Desk::default(),
+            config: ArcSwap::new(opened.config),
             durable: Mutex::new(durable),
             is_flush_queued: AtomicBool::new(false),
             are_names_unsynced: AtomicBool::new(false),
@@ -155,12 +166,28 @@ impl LogShared {
         self.lock().flushed
     }
 
-    pub(crate) fn note_high_watermark(&self, high_watermark: Offset) {
-        self.lock().high_watermark = high_watermark;
+    pub(crate) fn note_high_watermark(&self, high_watermark: Offset, stable_end: Offset) {
+        let mut durable = self.lock();
+        durable.high_watermark = high_watermark;
+        durable.stable_end = stable_end;
     }
 
-    pub(crate) fn set_settle_after(&self, settle_after: Duration) {
-        self.lock().settle_after = settle_after;
+    /// The end of what the cleaner may look at: what is decided for good, and what no recovery would scan again, as far as
+    /// the journal has heard.
+    pub(crate) fn stable_end(&self) -> Offset {
+        let durable = self.lock();
+        durable.stable_end.min(durable.journaled)
+    }
+
+    pub(crate) fn config(&self) -> Arc<LogConfig> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn set_config(self: &Arc<Self>, config: &Arc<LogConfig>) {
+        self.lock().settle_after = config.flush.settle_after();
+        self.config.store(Arc::clone(config));
+        self.directory
+            .set_compacted(self, config.compaction.is_enabled);
     }
 
     /// A name in the log's directory was made or changed: the next flush syncs the directory.
@@ -216,6 +243,7 @@ impl LogShared {
     pub(crate) fn begin_truncation(self: &Arc<Self>, view: &LogView) -> io::Result<()> {
         let mut durable = self.lock();
         durable.flushed = durable.flushed.min(view.log_end);
+        durable.stable_end = durable.stable_end.min(view.log_end);
         durable.generation = view.generation;
         let state = self.state(&durable, view, true);
         durable.dirty_mark = self.directory.journal.put(self.key, state)?;

@@ -66,6 +66,8 @@ struct CutSegment {
 struct Truncation {
     removed: Vec<RemovedSegment>,
     cut: Option<CutSegment>,
+    /// Whether some of what went had been cleaned.
+    is_clean_part_cut: bool,
     view: Arc<LogView>,
     slot: Arc<TruncationSlot>,
     delete_after: Duration,
@@ -76,8 +78,9 @@ struct Truncation {
 /// Why a log could not be truncated.
 #[derive(Debug, thiserror::Error)]
 pub enum TruncateError {
-    /// Another truncation is under way: try again after `LogEvent::FilesReady`.
-    #[error("a truncation is under way")]
+    /// Files of another truncation, or of cleaned segments, are being put in place: try again after
+    /// `LogEvent::FilesReady`.
+    #[error("files are being put in place")]
     Truncating,
     /// The batch at the cut can not be found.
     #[error("segment {base}")]
@@ -97,7 +100,8 @@ pub enum TruncateError {
 
 impl PartitionLog {
     /// Removes every batch that holds an offset at or above `target`, and forgets the leader epochs that begin there.
-    /// Returns the new log end: `target`, or the base offset of the batch that held it.
+    /// Returns the new log end: `target`, or the base offset of the batch that held it, or, where compaction has removed
+    /// what held it, the end of what is left below.
     ///
     /// At or above the log end no batch is removed, but epochs are: a leader that failed at once may have left one.
     /// Below the log start everything goes.
@@ -135,9 +139,16 @@ impl PartitionLog {
             return Ok(self.bounds.log_end);
         };
         let (position, new_end) = match visible.first_batch_reaching(target).map_err(fault)? {
-            Some((position, header)) => (position, header.base_offset().min(target)),
-            // Compaction removed what held the target: everything in this segment is below it.
-            None => (visible.size, target),
+            Some((position, header)) if header.base_offset() <= target => {
+                (position, header.base_offset())
+            }
+            // Compaction removed what held the target. The next segment must begin where this one ends: anything else
+            // would look like a hole.
+            Some((position, _)) => (position, visible.end_before(position).map_err(fault)?),
+            None => (
+                visible.size,
+                visible.end_before(visible.size).map_err(fault)?,
+            ),
         };
         if new_end <= self.bounds.log_start {
             // Nothing that may be read is left: the batch at the cut holds the log start too.
@@ -193,7 +204,7 @@ impl PartitionLog {
 
     fn check_truncatable(&mut self) -> Result<(), TruncateError> {
         let is_waiting = matches!(self.phase, Phase::Truncating(_)) && !self.is_ready();
-        if is_waiting {
+        if is_waiting || self.is_swapping() {
             Err(TruncateError::Truncating)
         } else {
             Ok(())
@@ -279,6 +290,7 @@ impl PartitionLog {
         self.active = active;
         self.producers = ProducerStates::new(end);
         self.shared.view.store(Arc::clone(&view));
+        let is_clean_part_cut = self.forget_cleaned_above(end);
         let slot = Arc::new(TruncationSlot::default());
         self.phase = Phase::Truncating(Arc::clone(&slot));
         let truncation = Truncation {
@@ -288,6 +300,7 @@ impl PartitionLog {
                 .map(|segment| RemovedSegment::of(segment))
                 .collect(),
             cut,
+            is_clean_part_cut,
             view,
             slot,
             delete_after: self.config.retention.file_delete_delay,
@@ -379,10 +392,16 @@ impl Truncation {
         }
         files::remove_snapshots_above(&log.home, self.view.log_end)?;
         if let Some(cut) = cut {
+            if let Some(before) = cut.before.upgrade() {
+                before.disown_index_files();
+            }
             write_index_files(&log.home, cut.segment.base(), &cut.index)?;
             cut.segment.unmap_index();
         }
         log.write_epochs(&self.view)?;
+        if self.is_clean_part_cut {
+            directory.cleaned.write(directory)?;
+        }
         log.home.fs.sync_dir(&log.home.dir).map_err(Fault::Sync)
     }
 }

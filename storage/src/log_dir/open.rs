@@ -182,7 +182,7 @@ fn open_closed(
             state.high_watermark
         },
         is_dirty: false,
-        settle_after: config.flush.settle_after(),
+        config: Arc::clone(config),
     };
     let shared = LogShared::new(
         key,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::identity::{Identity, IdentityError};
 use super::{Catalog, LogDir, LogDirOptions, LogStatus, names, worker};
 use crate::clean_shutdown;
+use crate::compact::checkpoint::CleanedOffsets;
 use crate::directory::events::Clock;
 use crate::directory::queue::Later;
 use crate::directory::watch::Watch;
@@ -86,6 +87,7 @@ impl LogDir {
         ballast::take(&*fs, &path, tuning.ballast_bytes).map_err(at)?;
         let clean_epoch = take_marker(&*fs, &path).map_err(at)?;
         let journal = Journal::open(&fs, &path)?;
+        let cleaned = CleanedOffsets::read(&*fs, &path, &journal.logs()).map_err(at)?;
         let directory = Arc::new(Directory::new(Parts {
             path: path.clone(),
             id: identity.id,
@@ -93,6 +95,7 @@ impl LogDir {
             clock: Arc::<dyn Clock>::clone(&clock),
             events,
             journal,
+            cleaned,
             watch,
             queue_capacity: tuning.queue_capacity,
             mapped_indexes_max: tuning.mapped_indexes_max,

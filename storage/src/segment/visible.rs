@@ -76,6 +76,26 @@ impl VisibleSegment<'_> {
         }
     }
 
+    /// Where the batch ends that lies before `position`, at which another one or the end is; the base offset if none does.
+    pub(crate) fn end_before(&self, position: u64) -> Result<Offset, ScanError> {
+        let floor = position
+            .checked_sub(1)
+            .and_then(|before| self.indexed_boundary(before));
+        let end_from = |from| {
+            let mut end = self.base();
+            let mut scan = HeaderScan::new(&**self.file()?, from, position);
+            while let Some((_, header)) = scan.next()? {
+                end = header.next_offset();
+            }
+            Ok(end)
+        };
+        match (end_from(floor.unwrap_or(0)), floor) {
+            // As above: the log decides where the index leads to no batch.
+            (Err(ScanError::Corrupt { .. }), Some(_)) => end_from(0),
+            (result, _) => result,
+        }
+    }
+
     fn scan_to(&self, from: u64, offset: Offset) -> Result<Option<(u64, BatchHeader)>, ScanError> {
         if from >= self.size {
             return Err(ScanError::Corrupt { position: from });
@@ -125,7 +145,9 @@ impl VisibleSegment<'_> {
             let mut scan = self.headers(0)?;
             while let Some((_, header)) = scan.next()? {
                 let (timestamp, offset) = (header.max_timestamp(), header.last_offset());
-                if timestamp > max.map_or(WallMillis::NONE, |max| max.timestamp) {
+                if header.record_count() > 0
+                    && timestamp > max.map_or(WallMillis::NONE, |max| max.timestamp)
+                {
                     max = Some(MaxTimestamp { timestamp, offset });
                 }
             }

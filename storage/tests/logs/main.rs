@@ -12,6 +12,7 @@
 )]
 
 mod append;
+mod compaction;
 mod crash;
 mod directory;
 mod model;

@@ -1,0 +1,144 @@
+//! An open log that is compacted, as the cleaner sees it.
+
+use std::sync::Arc;
+
+use super::course::Waiting;
+use super::error::CleanError;
+use super::range::{self, CleaningRange, Dirtiness, LogFacts, SegmentFacts, choose};
+use super::round::{CleanReport, CleanTools, Round};
+use crate::directory::Fault;
+use crate::journal::LogKey;
+use crate::log::{CompactionConfig, LogShared};
+use crate::time::WallMillis;
+use crate::view::{LogView, ReadError};
+
+/// An open log that is compacted.
+#[derive(Clone, Debug)]
+pub struct CompactedLog(pub(crate) Arc<LogShared>);
+
+impl CompactedLog {
+    /// Which log this is.
+    pub fn key(&self) -> LogKey {
+        self.0.key
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.0.topic
+    }
+
+    /// Whether a round found that it can't be cleaned.
+    pub fn is_uncleanable(&self) -> bool {
+        self.0.desk.is_uncleanable()
+    }
+
+    /// How much of it waits for a round.
+    ///
+    /// # Errors
+    /// A segment can't be read.
+    pub fn dirtiness(&self) -> Result<Dirtiness, ReadError> {
+        let view = self.0.view.load_full();
+        let config = self.0.config();
+        Ok(self.range(&view, &config.compaction)?.dirtiness)
+    }
+
+    /// Whether a round is due.
+    pub fn is_due(&self, dirtiness: &Dirtiness) -> bool {
+        let config = self.0.config();
+        dirtiness.is_due(config.compaction.dirty_ppm_min)
+    }
+
+    pub(super) fn range(
+        &self,
+        view: &LogView,
+        config: &CompactionConfig,
+    ) -> Result<CleaningRange, ReadError> {
+        let directory = &self.0.directory;
+        let facts = LogFacts {
+            log_start: view.log_start,
+            log_end: view.log_end,
+            checkpoint: directory.cleaned.get(self.0.key),
+            stable_end: self.0.stable_end(),
+            now: directory.clock.wall(),
+            lag_min: config.lag_min,
+            lag_max: config.lag_max,
+        };
+        let first_dirty = range::first_dirty(&facts);
+        let sealed = view.segments.len().saturating_sub(1);
+        let mut segments = Vec::with_capacity(sealed);
+        for at in 0..sealed {
+            let end = view
+                .segments
+                .get(at + 1)
+                .map_or(view.log_end, |next| next.base());
+            let is_dirty = end > first_dirty;
+            let mut latest = None;
+            if is_dirty && !facts.lag_min.is_zero() {
+                let max = view.max_timestamp_of(at)?.map(|max| max.timestamp);
+                latest = max.or_else(|| view.segments.get(at)?.modified().ok());
+            }
+            let is_asked = is_dirty && facts.lag_max.is_some();
+            segments.push(SegmentFacts {
+                end,
+                size: view.size_of(at),
+                latest,
+                first: if is_asked {
+                    first_timestamp(view, at)?
+                } else {
+                    None
+                },
+            });
+        }
+        let base = view
+            .segments
+            .first()
+            .map_or(view.log_end, |first| first.base());
+        Ok(choose(base, segments.into_iter(), &facts))
+    }
+
+    /// Runs one round.
+    ///
+    /// # Errors
+    /// [`CleanError`]; the log then holds what it held, but for what finished groups have dropped.
+    pub fn clean(
+        &self,
+        tools: &CleanTools,
+        waiting: &mut dyn Waiting,
+    ) -> Result<CleanReport, CleanError> {
+        let result = Round { log: self, tools }.run(waiting);
+        result.map_err(|error| {
+            tools.counters.count_failed_round();
+            // A log that is taken away has its files renamed first: what is missed of them is no fault.
+            if self.0.is_closed() {
+                return CleanError::Aborted;
+            }
+            self.draw_consequence(&error);
+            error
+        })
+    }
+
+    fn draw_consequence(&self, error: &CleanError) {
+        if error.is_about_the_log() {
+            self.0.desk.set_uncleanable(true);
+        }
+        if let CleanError::Io { source, is_sync } = error {
+            let source = source.kind().into();
+            self.0.directory.handle(if *is_sync {
+                Fault::Sync(source)
+            } else {
+                Fault::Call(source)
+            });
+        }
+    }
+}
+
+fn first_timestamp(view: &LogView, at: usize) -> Result<Option<WallMillis>, ReadError> {
+    let Some(visible) = view.visible(at).filter(|visible| visible.size > 0) else {
+        return Ok(None);
+    };
+    let base = visible.base();
+    let fault = |source| ReadError::Segment { base, source };
+    let first = visible.headers(0).map_err(fault)?.next().map_err(fault)?;
+    let timestamp = first.map(|(_, header)| header.max_timestamp());
+    Ok(timestamp.filter(|timestamp| *timestamp > WallMillis::NONE))
+}

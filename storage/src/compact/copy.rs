@@ -1,0 +1,190 @@
+//! Copying a group of segments into one, without what is superseded.
+
+use std::sync::Arc;
+
+use super::course::Course;
+use super::error::CleanError;
+use super::group::Member;
+use super::reader::BatchReader;
+use super::rules::{Kept, Rules};
+use super::scan::batch_fault;
+use super::swap::{CLEANED, Cleaned};
+use super::transactions::TxnCourse;
+use crate::batch::BatchHeader;
+use crate::fs::{File, OpenMode, write_all_at};
+use crate::ids::{LeaderEpoch, Offset};
+use crate::index::SegmentIndex;
+use crate::log::{LogConfig, LogShared, growing_index, observe};
+use crate::segment::scan::ScanError;
+use crate::segment::{FileKind, Segment};
+
+/// Where a round is in the log, from group to group.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) transactions: TxnCourse,
+    /// The leader epoch of the last batch that was met.
+    pub(super) epoch: Option<LeaderEpoch>,
+    pub(super) records_dropped: u64,
+}
+
+/// Segments that become one.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    pub(super) originals: &'a [Arc<Segment>],
+    pub(super) members: &'a [Member],
+}
+
+impl Group<'_> {
+    fn base(&self) -> Offset {
+        self.members
+            .first()
+            .map_or(Offset::ZERO, |first| first.base)
+    }
+
+    fn end(&self) -> Offset {
+        self.members.last().map_or(Offset::ZERO, |last| last.end)
+    }
+}
+
+/// The copy under way.
+struct Copy {
+    file: Arc<dyn File>,
+    base: Offset,
+    /// Bytes in the file.
+    written: u64,
+    pending: Vec<u8>,
+    index: SegmentIndex,
+    /// Where its last batch ends.
+    end: Offset,
+}
+
+/// Copies the group; `None` if a single segment stays as it is. The copy is on stable storage, but for its name.
+pub(super) fn copy(
+    log: &LogShared,
+    config: &LogConfig,
+    group: &Group<'_>,
+    (rules, place, course): (&Rules<'_>, &mut Place, &mut Course<'_>),
+) -> Result<Option<Cleaned>, CleanError> {
+    let mut copy = Copy::create(log, config, group.base())?;
+    // Asked after the file was opened: it is this log's own, and not that of a topic made anew under the name.
+    course.check()?;
+    let mut is_changed = group.members.len() > 1;
+    for (at, (original, member)) in group.originals.iter().zip(group.members).enumerate() {
+        let is_last_member = at + 1 == group.members.len();
+        let base = member.base;
+        let fault = |source| CleanError::Segment { base, source };
+        let io = |source| {
+            fault(ScanError::Io {
+                position: 0,
+                source,
+            })
+        };
+        let file = original.file().map_err(io)?;
+        let mut reader = BatchReader::new(&**file, member.size, course.io_bytes());
+        while let Some(batch) = reader.next().map_err(fault)? {
+            let header = *batch.header();
+            let is_first_of_epoch = header.leader_epoch() != place.epoch;
+            place.epoch = header.leader_epoch();
+            // A segment's last batch ends where the next segment begins.
+            let is_last = is_last_member && header.next_offset() >= member.end;
+            let is_needed = is_first_of_epoch || is_last;
+            let judged = rules.judge(&batch, &mut place.transactions, is_needed);
+            let judged = judged.map_err(|error| batch_fault(&header, error))?;
+            place.records_dropped += judged.records_dropped;
+            match judged.kept {
+                Kept::Whole => copy.add(batch.bytes(), &header)?,
+                Kept::Changed(bytes) => {
+                    is_changed = true;
+                    copy.add(&bytes, &header)?;
+                }
+                Kept::Nothing => is_changed = true,
+            }
+            if copy.pending.len() >= course.io_bytes() {
+                copy.write(course)?;
+            }
+            course.count_read(reader.take_bytes_read())?;
+        }
+    }
+    copy.finish(group, is_changed, course)
+}
+
+impl Copy {
+    fn create(log: &LogShared, config: &LogConfig, base: Offset) -> Result<Self, CleanError> {
+        let path = log.home.path(base, FileKind::Log);
+        let path = path.with_added_extension(CLEANED);
+        let file = log.home.fs.open(&path, OpenMode::Create);
+        let file = file.map_err(CleanError::of_call)?;
+        file.set_len(0).map_err(CleanError::of_call)?;
+        Ok(Self {
+            file,
+            base,
+            written: 0,
+            pending: Vec::new(),
+            index: growing_index(base, &config.segment),
+            end: base,
+        })
+    }
+
+    /// Adds a batch that stands for the one of `header`.
+    fn add(&mut self, bytes: &[u8], original: &BatchHeader) -> Result<(), CleanError> {
+        let position = self.written + self.pending.len() as u64;
+        let end = position + bytes.len() as u64;
+        // Positions in an index are 31 bits wide, and a batch may grow when it is compressed anew.
+        if end > i32::MAX.unsigned_abs().into() {
+            let base = self.base;
+            return Err(CleanError::TooLarge { base });
+        }
+        let header = BatchHeader::decode(bytes).unwrap_or(*original);
+        observe(&mut self.index, None, &header, position);
+        self.pending.extend_from_slice(bytes);
+        self.end = original.next_offset();
+        Ok(())
+    }
+
+    fn write(&mut self, course: &mut Course<'_>) -> Result<(), CleanError> {
+        write_all_at(&*self.file, &self.pending, self.written).map_err(CleanError::of_call)?;
+        let count = self.pending.len() as u64;
+        self.written += count;
+        self.pending.clear();
+        course.count_written(count)
+    }
+
+    fn finish(
+        mut self,
+        group: &Group<'_>,
+        is_changed: bool,
+        course: &mut Course<'_>,
+    ) -> Result<Option<Cleaned>, CleanError> {
+        let (base, end) = (self.base, group.end());
+        if !is_changed {
+            return Ok(None);
+        }
+        if self.end != end {
+            // Its last batch stays whatever becomes of its records, so the originals do not end where they should.
+            let position = self.written;
+            let source = ScanError::Corrupt { position };
+            return Err(CleanError::Segment { base, source });
+        }
+        self.write(course)?;
+        // Where no record has a timestamp, retention goes by the file's.
+        let modified = group.originals.last().map(|last| last.modified());
+        let modified = modified.transpose().map_err(CleanError::of_call)?;
+        if let Some(modified) = modified {
+            self.file
+                .set_modified(modified)
+                .map_err(CleanError::of_call)?;
+        }
+        self.file.sync().map_err(CleanError::of_sync)?;
+        // Batches were shown in order, so closing the index can not fail.
+        let _ = self.index.close();
+        Ok(Some(Cleaned {
+            originals: group.originals.to_vec(),
+            base,
+            end,
+            generation: course.generation(),
+            file: self.file,
+            size: self.written,
+            index: self.index,
+        }))
+    }
+}

@@ -1,0 +1,244 @@
+//! One round over one log, on a thread of the cleaner.
+//!
+//! - A round that can't be finished leaves the log as some of its groups have made it, which is a log like any other: the
+//!   next round begins where this one did.
+//! - It ends as soon as it sees that the log was truncated, closed or taken away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::compacted_log::CompactedLog;
+use super::copy::{Group, Place, copy};
+use super::counters::CleanerCounters;
+use super::course::{Course, Waiting};
+use super::desk::{Start, Turn};
+use super::error::CleanError;
+use super::group::{Member, groups};
+use super::offset_map::{HashKey, OffsetMap};
+use super::range::CleaningRange;
+use super::rules::Rules;
+use super::scan::{Survey, map_keys, survey};
+use super::swap::{self, Cleaned};
+use super::throttle::Throttle;
+use super::transactions::TxnCourse;
+use crate::directory::Directory;
+use crate::directory::events::LogEvent;
+use crate::ids::Offset;
+use crate::view::LogView;
+
+/// How long the cleaner lets pass before it looks again for the writer's answer.
+const ANSWER_PAUSE: Duration = Duration::from_millis(5);
+/// A writer that has not answered for so long is gone: its queue is worked off in milliseconds.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
+
+/// What a finished round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CleanReport {
+    /// Everything below is clean now.
+    pub first_dirty: Offset,
+    /// Segments before, of those that were looked at.
+    pub segments_before: usize,
+    /// And after.
+    pub segments_after: usize,
+    /// Bytes of them before.
+    pub bytes_before: u64,
+    /// And after.
+    pub bytes_after: u64,
+    /// Records that are gone.
+    pub records_dropped: u64,
+}
+
+/// What a round works with.
+#[derive(Debug)]
+pub struct CleanTools {
+    /// Bytes that the map of keys may take.
+    pub map_bytes: u64,
+    /// The part of the map that may be filled, in percent.
+    pub map_load_percent: u32,
+    /// Bytes read and written at once.
+    pub io_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`; `None` is no limit.
+    pub bytes_per_second: Option<u64>,
+    /// The secret of the round's hashes.
+    pub hash_key: HashKey,
+    /// What is counted.
+    pub counters: Arc<CleanerCounters>,
+}
+
+/// One round.
+pub(super) struct Round<'a> {
+    pub(super) log: &'a CompactedLog,
+    pub(super) tools: &'a CleanTools,
+}
+
+impl Round<'_> {
+    pub(super) fn run(&self, waiting: &mut dyn Waiting) -> Result<CleanReport, CleanError> {
+        let shared = &*self.log.0;
+        let start = self.begin(waiting)?;
+        let Start { view, config, .. } = &*start;
+        let compaction = &config.compaction;
+        let directory = &shared.directory;
+        let mut course = Course {
+            log: shared,
+            generation: view.generation,
+            throttle: Throttle::new(self.tools.bytes_per_second, directory.now()),
+            counters: &self.tools.counters,
+            waiting,
+            io_bytes: self.tools.io_bytes,
+            records_bytes_max: compaction.records_bytes_max,
+        };
+        let range = self.log.range(view, compaction)?;
+        let found = survey(view, &range, shared.stable_end(), &mut course)?;
+        let map = self.map(view, &range, &found, &mut course)?;
+        let rules = Rules {
+            map: &map.0,
+            end: map.1,
+            now: directory.clock.wall(),
+            delete_retention: compaction.delete_retention,
+            producers: &start.producers,
+            records_bytes_max: compaction.records_bytes_max,
+        };
+        let report = self.copy_all(&start, &range, (&rules, &found), &mut course)?;
+        self.finish(&rules, view, report)
+    }
+
+    /// Has the writer show the log as it is now.
+    fn begin(&self, waiting: &mut dyn Waiting) -> Result<Box<Start>, CleanError> {
+        match self.ask(Turn::Asked, waiting)? {
+            Turn::Begun(start) => Ok(start),
+            _ => Err(CleanError::Aborted),
+        }
+    }
+
+    fn map(
+        &self,
+        view: &LogView,
+        range: &CleaningRange,
+        found: &Survey,
+        course: &mut Course<'_>,
+    ) -> Result<(OffsetMap, Offset), CleanError> {
+        let tools = self.tools;
+        let mut map = OffsetMap::new(
+            tools.map_bytes,
+            tools.map_load_percent,
+            found.dirty_records,
+            tools.hash_key,
+        );
+        let end = map_keys(view, range, &found.aborted, &mut map, course)?;
+        Ok((map, end))
+    }
+
+    fn copy_all(
+        &self,
+        start: &Start,
+        range: &CleaningRange,
+        (rules, found): (&Rules<'_>, &Survey),
+        course: &mut Course<'_>,
+    ) -> Result<CleanReport, CleanError> {
+        let Start { view, config, .. } = start;
+        let members = members(view, range, rules.end);
+        let mut place = Place {
+            transactions: TxnCourse::new(&found.aborted),
+            epoch: None,
+            records_dropped: 0,
+        };
+        let bytes_before = members.iter().map(|member| member.size).sum();
+        let mut report = CleanReport {
+            segments_before: members.len(),
+            bytes_before,
+            ..CleanReport::default()
+        };
+        for group in groups(&members, config.segment.bytes.into()) {
+            let own = Group {
+                originals: view.segments.get(group.clone()).unwrap_or_default(),
+                members: members.get(group).unwrap_or_default(),
+            };
+            let base = own.members.first().map_or(Offset::ZERO, |first| first.base);
+            let copied = copy(&self.log.0, config, &own, (rules, &mut place, course));
+            report.segments_after += 1;
+            match copied {
+                Ok(Some(cleaned)) => {
+                    report.bytes_after += cleaned.size;
+                    self.swap(cleaned, course)?;
+                }
+                Ok(None) => {
+                    report.bytes_after += own.members.iter().map(|member| member.size).sum::<u64>();
+                    swap::discard(&self.log.0, base);
+                }
+                Err(error) => {
+                    // A log that was taken away has its directory's name changed, and takes the copy along.
+                    if !self.log.0.is_closed() {
+                        swap::discard(&self.log.0, base);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        report.records_dropped = place.records_dropped;
+        Ok(report)
+    }
+
+    /// Has the writer put a copy in place, and waits until its files are.
+    fn swap(&self, cleaned: Cleaned, course: &mut Course<'_>) -> Result<(), CleanError> {
+        course.check()?;
+        match self.ask(Turn::Offered(Box::new(cleaned)), course.waiting)? {
+            Turn::Swapped => Ok(()),
+            _ => Err(CleanError::Aborted),
+        }
+    }
+
+    fn ask(&self, wish: Turn, waiting: &mut dyn Waiting) -> Result<Turn, CleanError> {
+        let shared = &*self.log.0;
+        let directory: &Directory = &shared.directory;
+        if !shared.desk.ask(wish) {
+            return Err(CleanError::Aborted);
+        }
+        directory
+            .events
+            .partition(shared.key, LogEvent::CleanerWaits);
+        let since = directory.now();
+        loop {
+            if let Some(answer) = shared.desk.take_answer() {
+                return Ok(answer);
+            }
+            let is_late = directory.now().since(since) > ANSWER_WAIT && !shared.desk.is_swapping();
+            if is_late || shared.is_closed() || !waiting.pass(ANSWER_PAUSE) {
+                if let Some(cleaned) = shared.desk.take_back() {
+                    cleaned.discard(shared);
+                }
+                return Err(CleanError::Aborted);
+            }
+        }
+    }
+
+    fn finish(
+        &self,
+        rules: &Rules<'_>,
+        view: &LogView,
+        report: CleanReport,
+    ) -> Result<CleanReport, CleanError> {
+        let shared = &*self.log.0;
+        let is_same = || shared.view.load().generation == view.generation && !shared.is_closed();
+        if !shared.directory.cleaned.set(shared.key, rules.end, is_same) {
+            return Err(CleanError::Aborted);
+        }
+        shared.directory.cleaned.write(&shared.directory)?;
+        Ok(CleanReport {
+            first_dirty: rules.end,
+            ..report
+        })
+    }
+}
+
+/// The segments that hold something below `end`.
+fn members(view: &LogView, range: &CleaningRange, end: Offset) -> Vec<Member> {
+    let members = (0..range.segment_count).filter_map(|at| {
+        let base = view.segments.get(at)?.base();
+        Some(Member {
+            base,
+            end: view.segments.get(at + 1)?.base(),
+            size: view.size_of(at),
+        })
+    });
+    members.take_while(|member| member.base < end).collect()
+}

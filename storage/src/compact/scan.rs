@@ -1,0 +1,188 @@
+//! What a round has to know before it copies: which transactions were aborted, and where each key's last record is.
+
+use super::course::Course;
+use super::error::CleanError;
+use super::offset_map::OffsetMap;
+use super::range::CleaningRange;
+use super::reader::BatchReader;
+use super::rules::{RuleError, marker_of};
+use super::transactions::{AbortedTxn, TxnCourse, TxnScan};
+use crate::batch::{BatchHeader, BatchView};
+use crate::fs::{File, read_exact_at};
+use crate::ids::Offset;
+use crate::segment::scan::ScanError;
+use crate::view::LogView;
+
+/// Headers that are read before somebody looks whether the round goes on.
+const HEADERS_PER_TURN: usize = 4096;
+/// A control batch is one small record; a larger one is not read to find out.
+const CONTROL_BYTES_MAX: usize = 1 << 20;
+
+/// What the headers of a log say.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) aborted: Vec<AbortedTxn>,
+    /// Records of the dirty part, and so its keys at most.
+    pub(super) dirty_records: u64,
+}
+
+/// Walks the headers from the log's front to the end of the range, and on from there until every transaction that began
+/// below has ended. It does below `stable_end`: nothing open reaches below the last stable offset.
+pub(super) fn survey(
+    view: &LogView,
+    range: &CleaningRange,
+    stable_end: Offset,
+    course: &mut Course<'_>,
+) -> Result<Survey, CleanError> {
+    let mut transactions = TxnScan::default();
+    let mut dirty_records: u64 = 0;
+    for at in 0..view.segments.len() {
+        let Some(visible) = view.visible(at).filter(|visible| visible.size > 0) else {
+            continue;
+        };
+        let base = visible.base();
+        if base >= range.end && !transactions.has_open() {
+            break;
+        }
+        let fault = |source| CleanError::Segment { base, source };
+        let file = visible.file().map_err(fault)?;
+        let mut headers = visible.headers(0).map_err(fault)?;
+        let mut count = 0;
+        while let Some((position, header)) = headers.next().map_err(fault)? {
+            let is_beyond = header.base_offset() >= range.end;
+            if header.base_offset() >= stable_end || (is_beyond && !transactions.has_open()) {
+                break;
+            }
+            if header.attributes().is_control() {
+                let marker = read_control(&**file, position, &header).map_err(fault)?;
+                let marker = marker_of(&marker.view().map_err(fault)?);
+                transactions.observe(
+                    &header,
+                    marker.map_err(|error| batch_fault(&header, error))?,
+                );
+            } else if !is_beyond {
+                transactions.observe(&header, None);
+                if header.next_offset() > range.first_dirty {
+                    let records = u64::try_from(header.record_count()).unwrap_or_default();
+                    dirty_records = dirty_records.saturating_add(records);
+                }
+            }
+            count += 1;
+            if count % HEADERS_PER_TURN == 0 {
+                course.check()?;
+            }
+        }
+        course.check()?;
+    }
+    Ok(Survey {
+        aborted: transactions.into_aborted(),
+        dirty_records,
+    })
+}
+
+/// A control batch in memory.
+struct Control {
+    bytes: Vec<u8>,
+    position: u64,
+}
+
+impl Control {
+    fn view(&self) -> Result<BatchView<'_>, ScanError> {
+        let position = self.position;
+        BatchView::parse(&self.bytes).map_err(|_| ScanError::Corrupt { position })
+    }
+}
+
+fn read_control(
+    file: &dyn File,
+    position: u64,
+    header: &BatchHeader,
+) -> Result<Control, ScanError> {
+    if header.size() > CONTROL_BYTES_MAX {
+        return Err(ScanError::Corrupt { position });
+    }
+    let mut bytes = vec![0; header.size()];
+    read_exact_at(file, &mut bytes, position)
+        .map_err(|source| ScanError::Io { position, source })?;
+    Ok(Control { bytes, position })
+}
+
+pub(super) fn batch_fault(header: &BatchHeader, source: RuleError) -> CleanError {
+    CleanError::Batch {
+        base_offset: header.base_offset(),
+        source,
+    }
+}
+
+/// Maps the keys of the dirty part, batch by batch, as far as there is room. Returns where that ended.
+pub(super) fn map_keys(
+    view: &LogView,
+    range: &CleaningRange,
+    aborted: &[AbortedTxn],
+    map: &mut OffsetMap,
+    course: &mut Course<'_>,
+) -> Result<Offset, CleanError> {
+    let mut transactions = TxnCourse::new(aborted);
+    for at in 0..range.segment_count {
+        let Some(visible) = view.visible(at).filter(|visible| visible.size > 0) else {
+            continue;
+        };
+        let next = view.segments.get(at + 1).map(|next| next.base());
+        if next.is_some_and(|next| next <= range.first_dirty) {
+            continue;
+        }
+        let base = visible.base();
+        let fault = |source| CleanError::Segment { base, source };
+        let file = visible.file().map_err(fault)?;
+        let mut reader = BatchReader::new(&**file, visible.size, course.io_bytes());
+        while let Some(batch) = reader.next().map_err(fault)? {
+            let header = *batch.header();
+            if header.next_offset() > range.first_dirty
+                && !header.attributes().is_control()
+                && !transactions.pass_data(&header)
+                && !map_batch(&batch, map, course.records_bytes_max())
+                    .map_err(|error| batch_fault(&header, error))?
+            {
+                return ended_at(range, &header);
+            }
+            course.count_read(reader.take_bytes_read())?;
+        }
+    }
+    Ok(range.end)
+}
+
+/// A map that is full ends the dirty part before the batch that does not fit. If nothing fits, no round ever would.
+fn ended_at(range: &CleaningRange, header: &BatchHeader) -> Result<Offset, CleanError> {
+    let end = header.base_offset();
+    if end > range.first_dirty {
+        Ok(end)
+    } else {
+        Err(CleanError::MapTooSmall {
+            base_offset: end,
+            records: header.record_count(),
+        })
+    }
+}
+
+/// Maps all keys of a batch; false, and none is mapped, if they may not all have room.
+fn map_batch(
+    batch: &BatchView<'_>,
+    map: &mut OffsetMap,
+    records_bytes_max: usize,
+) -> Result<bool, RuleError> {
+    let header = batch.header();
+    let needed = usize::try_from(header.record_count()).unwrap_or_default();
+    if needed > map.room() {
+        return Ok(false);
+    }
+    let records = batch.records(records_bytes_max)?;
+    for record in &records {
+        let record = record?;
+        if let Some(key) = record.key
+            && !map.put(key, record.offset)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
