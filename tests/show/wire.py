@@ -102,6 +102,30 @@ class Client:
             raise OSError(f"InitProducerId: {named(code)}")
         return producer, epoch
 
+    def coordinator(self, group):
+        """(error code, number) of the coordinator as a FindCoordinator v0 of this node says."""
+        self.send(10, 0, struct.pack(">h", len(group)) + group.encode())
+        reader = self.answer()
+        return reader.take("hi")
+
+    def committed(self, group, topic, partitions):
+        """(error code, {partition: offset}) of an OffsetFetch v3; -1 where nothing is committed."""
+        numbers = struct.pack(f">i{partitions}i", partitions, *range(partitions))
+        self.send(9, 3, struct.pack(">h", len(group)) + group.encode() + struct.pack(">ih", 1, len(topic)) + topic.encode()
+                  + numbers)
+        reader = self.answer()
+        reader.take("i")
+        found, errors = {}, set()
+        for _ in range(reader.take("i")):
+            reader.text()
+            for _ in range(reader.take("i")):
+                partition, offset = reader.take("iq")
+                reader.text()
+                errors.add(reader.take("h"))
+                found[partition] = offset
+        errors.add(reader.take("h"))
+        return max(errors, key=abs), found
+
 
 def leader_of(addresses, topic, partition):
     """The number of the leader as the first says that answers, or None."""

@@ -18,10 +18,11 @@ def text(results, versions):
     others = sorted({client for client, _ in cells} - set(versions))
     operations = [op for op in ORDER if any(found == op for _, found in cells)]
     operations += sorted({op for _, op in cells} - set(ORDER))
-    rows = [["operation", *clients, "Kafka's tools"]]
+    rows = [["operation", *clients, *(["Kafka's tools"] if others else [])]]
     for op in operations:
         tools = [f"{name} {cells[name, op]}" for name in others if (name, op) in cells]
-        rows.append([op, *(cells.get((client, op), ".") for client in clients), ", ".join(tools) or "."])
+        last = [", ".join(tools) or "."] if others else []
+        rows.append([op, *(cells.get((client, op), ".") for client in clients), *last])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))

@@ -16,6 +16,7 @@ type franz struct {
 	bootstrap []string
 	client    *kgo.Client
 	admin     *kadm.Client
+	member    member
 }
 
 func newFranz(bootstrap []string) (*franz, error) {
@@ -24,7 +25,7 @@ func newFranz(bootstrap []string) (*franz, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &franz{bootstrap, client, kadm.NewClient(client)}, nil
+	return &franz{bootstrap, client, kadm.NewClient(client), nil}, nil
 }
 
 func (f *franz) do(r request) (answer, error) {
@@ -74,6 +75,12 @@ func (f *franz) do(r request) (answer, error) {
 		return f.produce(ctx, r)
 	case "consume":
 		return f.consume(ctx, r)
+	case "join":
+		var err error
+		f.member, err = joinFranz(f.bootstrap, r)
+		return nil, err
+	case "leave":
+		return nil, f.member.leave()
 	}
 	return nil, errUnsupported
 }
@@ -267,14 +274,18 @@ func (f *franz) consume(ctx context.Context, r request) (answer, error) {
 			return nil, fmt.Errorf("read %d records, next offset %d of %d: %w", len(read), next, r.Until, err)
 		}
 		fetches.EachRecord(func(rec *kgo.Record) {
-			millis := rec.Timestamp.UnixMilli()
-			got := record{Partition: rec.Partition, Offset: rec.Offset, Time: &millis, Key: rec.Key, Value: rec.Value}
-			for _, h := range rec.Headers {
-				got.Headers = append(got.Headers, header{h.Key, h.Value})
-			}
-			read = append(read, got)
+			read = append(read, franzRecord(rec))
 			next = rec.Offset + 1
 		})
 	}
 	return answer{"read": len(read)}, store(r.Out, read)
+}
+
+func franzRecord(rec *kgo.Record) record {
+	millis := rec.Timestamp.UnixMilli()
+	found := record{Partition: rec.Partition, Offset: rec.Offset, Time: &millis, Key: rec.Key, Value: rec.Value}
+	for _, h := range rec.Headers {
+		found.Headers = append(found.Headers, header{h.Key, h.Value})
+	}
+	return found
 }

@@ -34,6 +34,13 @@ type request struct {
 	Codec      string            `json:"codec"`
 	Acks       string            `json:"acks"`
 	Idempotent bool              `json:"idempotent"`
+	Group      string            `json:"group"`
+	Instance   string            `json:"instance"`
+	Protocol   string            `json:"protocol"`
+	Assignor   string            `json:"assignor"`
+	Session    int               `json:"session"`
+	Limit      *int64            `json:"limit"`
+	Log        string            `json:"log"`
 }
 
 type answer map[string]any

@@ -14,6 +14,7 @@ type saramaDriver struct {
 	version   sarama.KafkaVersion
 	client    sarama.Client
 	admin     sarama.ClusterAdmin
+	member    member
 }
 
 func saramaConfig(version sarama.KafkaVersion) *sarama.Config {
@@ -35,7 +36,7 @@ func newSarama(bootstrap []string, version sarama.KafkaVersion) (*saramaDriver, 
 		return nil, err
 	}
 	admin, err := sarama.NewClusterAdminFromClient(client)
-	return &saramaDriver{bootstrap, version, client, admin}, err
+	return &saramaDriver{bootstrap, version, client, admin, nil}, err
 }
 
 func (s *saramaDriver) do(r request) (answer, error) {
@@ -74,6 +75,12 @@ func (s *saramaDriver) do(r request) (answer, error) {
 		return s.produce(r)
 	case "consume":
 		return s.consume(r)
+	case "join":
+		var err error
+		s.member, err = joinSarama(s.bootstrap, saramaConfig(s.version), r)
+		return nil, err
+	case "leave":
+		return nil, s.member.leave()
 	}
 	return nil, errUnsupported
 }
@@ -271,13 +278,7 @@ func (s *saramaDriver) consume(r request) (answer, error) {
 	for next := int64(-1); next < r.Until; {
 		select {
 		case message := <-partition.Messages():
-			millis := message.Timestamp.UnixMilli()
-			got := record{Partition: message.Partition, Offset: message.Offset, Time: &millis, Key: message.Key,
-				Value: message.Value}
-			for _, h := range message.Headers {
-				got.Headers = append(got.Headers, header{string(h.Key), h.Value})
-			}
-			read = append(read, got)
+			read = append(read, saramaRecord(message))
 			next = message.Offset + 1
 		case err := <-partition.Errors():
 			return nil, err
@@ -286,4 +287,14 @@ func (s *saramaDriver) consume(r request) (answer, error) {
 		}
 	}
 	return answer{"read": len(read)}, store(r.Out, read)
+}
+
+func saramaRecord(message *sarama.ConsumerMessage) record {
+	millis := message.Timestamp.UnixMilli()
+	found := record{Partition: message.Partition, Offset: message.Offset, Time: &millis, Key: message.Key,
+		Value: message.Value}
+	for _, h := range message.Headers {
+		found.Headers = append(found.Headers, header{string(h.Key), h.Value})
+	}
+	return found
 }

@@ -1,5 +1,5 @@
 // The kafkajs column of the table: one JSON request per line on stdin, one JSON answer per line on stdout.
-// What kafkajs has no call for is answered as `unsupported`; its consumer always joins a group, so it reads nothing here.
+// What kafkajs has no call for is answered as `unsupported`; its consumer always joins a group, so it reads only as a member.
 'use strict';
 
 const fs = require('fs');
@@ -9,6 +9,7 @@ const { version } = require('kafkajs/package.json');
 const snappy = require('snappyjs');
 const lz4 = require('lz4-napi');
 const zstd = require('@bokuweb/zstd-wasm');
+const { Member } = require('./member');
 
 const bytes = (data) => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 const codec = (compress, decompress) => () => ({
@@ -22,6 +23,7 @@ CompressionCodecs[CompressionTypes.ZSTD] = codec((data) => zstd.compress(data, 3
 const kafka = new Kafka({ clientId: 'interop-kafkajs', brokers: process.argv[2].split(','), logLevel: logLevel.NOTHING });
 // What is refused on purpose would be retried for ten seconds.
 const admin = kafka.admin({ retry: { retries: 2 } });
+let member;
 
 const operations = {
   async hello() {
@@ -117,6 +119,15 @@ const operations = {
     } finally {
       await producer.disconnect();
     }
+  },
+
+  async join(request) {
+    member = new Member(kafka, request);
+    await member.start();
+  },
+
+  async leave() {
+    await member.leave();
   },
 };
 

@@ -9,7 +9,8 @@ from confluent_kafka.admin import (
     AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec, ResourceType,
 )
 
-from driver import TIMEOUT, Unsupported, line, load, serve
+import member
+from driver import TIMEOUT, Unsupported, described, line, load, serve
 
 
 class Client:
@@ -124,6 +125,63 @@ class Client:
         finally:
             self.consumer.unassign()
         return {"read": read}
+
+
+    def join(self, **how):
+        self.member = Member(self.bootstrap, **how)
+
+    def leave(self):
+        self.member.leave()
+
+
+class Member(member.Member):
+    def __init__(self, bootstrap, group, topic, protocol, assignor, session, log, limit=None, instance=None):
+        self.topic = topic
+        self.config = {
+            "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "fetch.wait.max.ms": 50, "topic.metadata.refresh.interval.ms": 1000,
+            **({"group.instance.id": instance} if instance else {}),
+        }
+        if protocol == "consumer":
+            self.config |= {"group.protocol": "consumer", "group.remote.assignor": assignor}
+        else:
+            self.config |= {"partition.assignment.strategy": assignor, "session.timeout.ms": session,
+                            "heartbeat.interval.ms": 500}
+        super().__init__(log, limit)
+
+    def open(self):
+        self.consumer = Consumer(self.config)
+        self.consumer.subscribe([self.topic], on_assign=self.saying(self.assigned), on_revoke=self.saying(self.revoked),
+                                on_lost=self.saying(self.lost))
+
+    def saying(self, what):
+        return lambda _, partitions: what([one.partition for one in partitions], self.generation(),
+                                          self.consumer.memberid())
+
+    def generation(self):
+        """As librdkafka writes a group's metadata: a magic of seven bytes, then the generation."""
+        return int.from_bytes(bytes(self.consumer.consumer_group_metadata())[7:11], sys.byteorder, signed=True)
+
+    def poll(self):
+        wait = 0.1
+        for _ in range(200):
+            found, wait = self.consumer.poll(wait), 0
+            if found is None:
+                return
+            if found.error():
+                self.say("error", error=str(found.error()))
+            else:
+                yield described(found.partition(), found.offset(), found.timestamp()[1], found.key(), found.value(),
+                                found.headers())
+
+    def commit(self, offsets):
+        wanted = [TopicPartition(self.topic, partition, offset) for partition, offset in offsets.items()]
+        for answer in self.consumer.commit(offsets=wanted, asynchronous=False):
+            if answer.error:
+                raise RuntimeError(f"partition {answer.partition}: {answer.error}")
+
+    def close(self):
+        self.consumer.close()
 
 
 def finish(futures):

@@ -39,10 +39,13 @@ def load(path):
             yield record
 
 
-def line(partition, offset, timestamp, key, value, headers):
+def line(*fields):
+    return json.dumps(described(*fields)) + "\n"
+
+
+def described(partition, offset, timestamp, key, value, headers):
     headers = [[name, encode(value)] for name, value in headers or ()]
-    record = {"p": partition, "o": offset, "t": timestamp, "k": encode(key), "v": encode(value), "h": headers}
-    return json.dumps(record) + "\n"
+    return {"p": partition, "o": offset, "t": timestamp, "k": encode(key), "v": encode(value), "h": headers}
 
 
 def decode(text):

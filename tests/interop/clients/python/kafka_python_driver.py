@@ -4,10 +4,15 @@ import sys
 import time
 
 import kafka
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import AlterConfigOp, ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
-from driver import TIMEOUT, line, load, serve
+import member
+from driver import TIMEOUT, described, line, load, serve
 
 
 class Client:
@@ -129,6 +134,58 @@ class Client:
             return {"read": read}
         finally:
             consumer.close()
+
+
+    def join(self, **how):
+        self.member = Member(self.bootstrap, **how)
+
+    def leave(self):
+        self.member.leave()
+
+
+class Member(member.Member, ConsumerRebalanceListener):
+    ASSIGNORS = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor,
+                 "sticky": StickyPartitionAssignor, "cooperative-sticky": CooperativeStickyAssignor}
+
+    def __init__(self, bootstrap, group, topic, protocol, assignor, session, log, limit=None, instance=None):
+        self.topic = topic
+        self.config = {
+            "bootstrap_servers": bootstrap, "group_id": group, "enable_auto_commit": False,
+            "auto_offset_reset": "earliest", "fetch_max_wait_ms": 50, "metadata_max_age_ms": 1000,
+            "session_timeout_ms": session, "heartbeat_interval_ms": 500, "group_instance_id": instance,
+            "partition_assignment_strategy": [self.ASSIGNORS[assignor]],
+        }
+        super().__init__(log, limit)
+
+    def open(self):
+        self.consumer = KafkaConsumer(**self.config)
+        self.consumer.subscribe([self.topic], listener=self)
+
+    def on_partitions_assigned(self, assigned):
+        self.assigned(*self.which(assigned))
+
+    def on_partitions_revoked(self, revoked):
+        # Called by the loop that would have to send a commit; what was taken is committed before each poll.
+        self.gone("revoked", *self.which(revoked))
+
+    def on_partitions_lost(self, lost):
+        self.lost(*self.which(lost))
+
+    def which(self, partitions):
+        metadata = self.consumer.group_metadata()
+        return [one.partition for one in partitions], metadata.generation_id, metadata.member_id
+
+    def poll(self):
+        for some in self.consumer.poll(100).values():
+            for one in some:
+                yield described(one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+
+    def commit(self, offsets):
+        self.consumer.commit({TopicPartition(self.topic, partition): OffsetAndMetadata(offset, "", -1)
+                              for partition, offset in offsets.items()})
+
+    def close(self):
+        self.consumer.close(autocommit=False)
 
 
 def first(found, *names):

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufWriter, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +20,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Map, Value, json};
 
+use crate::member::Member;
 use crate::{Options, records};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -43,6 +44,7 @@ struct Driver {
     bootstrap: String,
     admin: AdminClient<DefaultClientContext>,
     consumer: BaseConsumer,
+    member: Mutex<Option<Member>>,
 }
 
 impl Driver {
@@ -62,6 +64,7 @@ impl Driver {
             bootstrap: bootstrap.to_owned(),
             admin,
             consumer,
+            member: Mutex::new(None),
         })
     }
 
@@ -92,8 +95,21 @@ impl Driver {
             "list_offsets" => self.list_offsets(request),
             "produce" => self.produce(request),
             "consume" => self.consume(request),
+            "join" => {
+                *self.member()? = Some(Member::start(&self.bootstrap, request)?);
+                Ok(json!({"ok": true}))
+            }
+            "leave" => {
+                let member = self.member()?.take().context("not a member")?;
+                member.leave()?;
+                Ok(json!({"ok": true}))
+            }
             _ => Ok(json!({"ok": false, "unsupported": true})),
         }
+    }
+
+    fn member(&self) -> Result<MutexGuard<'_, Option<Member>>> {
+        self.member.lock().map_err(|_| anyhow::anyhow!("poisoned"))
     }
 
     fn metadata(&self) -> Result<Value> {
@@ -326,7 +342,7 @@ fn topic_results(answers: Vec<rdkafka::admin::TopicResult>) -> Result<Value> {
     Ok(json!({"ok": true}))
 }
 
-fn text<'a>(request: &'a Value, name: &str) -> Result<&'a str> {
+pub fn text<'a>(request: &'a Value, name: &str) -> Result<&'a str> {
     request[name].as_str().with_context(|| format!("no {name}"))
 }
 

@@ -2,6 +2,7 @@
 //! checker of the text workload.
 
 mod driver;
+mod member;
 mod records;
 mod text_check;
 mod text_produce;

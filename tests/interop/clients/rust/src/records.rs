@@ -59,6 +59,11 @@ pub fn load(path: &str) -> Result<Vec<Record>> {
 }
 
 pub fn store(out: &mut impl Write, message: &BorrowedMessage<'_>) -> Result<()> {
+    writeln!(out, "{}", described(message))?;
+    Ok(())
+}
+
+pub fn described(message: &BorrowedMessage<'_>) -> Value {
     let headers: Vec<Value> = message
         .headers()
         .map(|headers| {
@@ -68,12 +73,10 @@ pub fn store(out: &mut impl Write, message: &BorrowedMessage<'_>) -> Result<()> 
                 .collect()
         })
         .unwrap_or_default();
-    let line = json!({
+    json!({
         "p": message.partition(), "o": message.offset(), "t": message.timestamp().to_millis(),
         "k": text(message.key()), "v": text(message.payload()), "h": headers,
-    });
-    writeln!(out, "{line}")?;
-    Ok(())
+    })
 }
 
 fn bytes(json: &Value) -> Result<Option<Vec<u8>>> {

@@ -120,7 +120,7 @@ final class Data {
         return consumer;
     }
 
-    private static ObjectNode json(ConsumerRecord<byte[], byte[]> record) {
+    static ObjectNode json(ConsumerRecord<byte[], byte[]> record) {
         ObjectNode json = Driver.JSON.createObjectNode();
         json.put("p", record.partition()).put("o", record.offset()).put("t", record.timestamp());
         json.put("k", text(record.key())).put("v", text(record.value()));

@@ -15,23 +15,37 @@ import org.apache.kafka.clients.admin.Admin;
  * The Java column of the table: one JSON request per line on stdin, one JSON answer per line on stdout.
  * What the client has no call for is answered as `unsupported`.
  */
-public final class Driver {
+public final class Driver implements AutoCloseable {
     static final ObjectMapper JSON = new ObjectMapper();
 
+    private final String bootstrap;
+    private final Data data;
+    private AdminOps admin;
+    private Member member;
+
     public static void main(String[] args) throws Exception {
-        String bootstrap = args[0];
-        Data data = new Data(bootstrap);
-        try (AdminOps admin = new AdminOps(bootstrap)) {
+        try (Driver driver = new Driver(args[0])) {
             BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
             for (String line = in.readLine(); line != null; line = in.readLine()) {
-                JsonNode request = JSON.readTree(line);
-                System.out.println(JSON.writeValueAsString(answer(request, admin, data)));
+                System.out.println(JSON.writeValueAsString(driver.answer(JSON.readTree(line))));
                 System.out.flush();
             }
         }
     }
 
-    private static ObjectNode answer(JsonNode request, AdminOps admin, Data data) {
+    private Driver(String bootstrap) {
+        this.bootstrap = bootstrap;
+        data = new Data(bootstrap);
+    }
+
+    @Override
+    public void close() {
+        if (admin != null) {
+            admin.close();
+        }
+    }
+
+    private ObjectNode answer(JsonNode request) {
         ObjectNode answer = JSON.createObjectNode();
         try {
             answer.put("ok", true);
@@ -39,8 +53,10 @@ public final class Driver {
                 case "hello" -> answer.put("version", "kafka-clients " + version());
                 case "produce" -> data.produce(request, answer);
                 case "consume" -> data.consume(request, answer);
+                case "join" -> member = new Member(bootstrap, request);
+                case "leave" -> member.leave();
                 default -> {
-                    if (!admin.answer(request, answer)) {
+                    if (!admin().answer(request, answer)) {
                         answer.put("ok", false).put("unsupported", true);
                     }
                 }
@@ -50,6 +66,14 @@ public final class Driver {
             answer.put("ok", false).put("error", cause.getClass().getSimpleName() + ": " + cause.getMessage());
         }
         return answer;
+    }
+
+    /** Opened when it is first needed: a process that is a member of a group needs none. */
+    private AdminOps admin() {
+        if (admin == null) {
+            admin = new AdminOps(bootstrap);
+        }
+        return admin;
     }
 
     private static String version() throws IOException {
