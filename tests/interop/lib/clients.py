@@ -14,6 +14,8 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 READS = [f"consume {codec}" for codec in CODECS] + ["from offset", "by timestamp"]
 STORES = ["idempotent", "auto create", "too large", "recompress", "append time"]
 WRITES = [f"produce {codec}" for codec in CODECS]
+GROUPS = ["group consume", "group resume", "group restart"]
+GROUP_ADMIN = ["group list", "group describe", "group offsets", "group alter", "group delete"]
 
 
 class Refused(Exception):
@@ -29,6 +31,10 @@ class Client:
         self.process, self.answers = None, None
         self.lock = threading.Lock()
         self.version = "?"
+
+    def another(self):
+        """The same client as a process of its own."""
+        return Client(self.name, self.command, self.offers, self.can, self.env)
 
     def start(self, bootstrap, log):
         self.answers = queue.Queue()
@@ -83,27 +89,32 @@ def drivers():
     source = HERE / "clients"
     return [
         Client("java", [*jvm, f"{WORK}/java/classes:{WORK}/java/libs/*", "ottla.interop.Driver"],
-               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "log dirs", "quorum",
-                                         "broker configs"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
+                   "list offsets max", "alter configs", "log dirs", "quorum", "broker configs", "group together",
+                   "group delete offsets"]),
         Client("librdkafka", [str(WORK / "rust" / "release" / "ottla-interop"), "driver", "--bootstrap"],
-               ADMIN + WRITES + READS + STORES + ["legacy alter"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + ["legacy alter", "group together", "group list", "group delete"]),
         Client("confluent-py", [python, str(source / "python" / "confluent_driver.py")],
-               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
+                   "list offsets max", "alter configs", "legacy alter", "group together"]),
         Client("franz-go", [str(WORK / "go" / "interop"), "franz"],
-               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter", "log dirs",
-                                         "api versions"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
+                   "list offsets max", "alter configs", "legacy alter", "log dirs", "api versions", "group together",
+                   "group delete offsets"]),
         # The request versions of 2018: what a client sends that was never told of a newer broker.
         Client("sarama-2.1", [str(WORK / "go" / "interop"), "sarama-2.1"],
-               ADMIN + WRITES + READS + STORES + ["legacy alter", "log dirs"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + ["legacy alter", "log dirs", "group together"]),
         Client("sarama", [str(WORK / "go" / "interop"), "sarama"],
-               ADMIN + WRITES + READS + STORES + ["alter configs", "legacy alter", "log dirs"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
+                   "alter configs", "legacy alter", "log dirs", "group together", "group delete offsets"]),
         # kafka-python 3.0 refuses API keys that are newer than itself, as Kafka 4.4 has them.
         Client("kafka-python", [python, str(source / "python" / "kafka_python_driver.py")],
-               ADMIN + WRITES + READS + STORES + ["list offsets max", "alter configs", "legacy alter", "log dirs",
-                                         "quorum", *(["api versions"] if KIND != "kafka" else [])],
+               ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
+                   "list offsets max", "alter configs", "legacy alter", "log dirs", "quorum", "group together",
+                   "group delete offsets", *(["api versions"] if KIND != "kafka" else [])],
                can=records.ALL - {"null_header", "null_both"}),
         Client("kafkajs", ["node", str(source / "node" / "driver.js")],
-               ADMIN + WRITES + STORES + ["legacy alter"],
+               ADMIN + WRITES + STORES + GROUPS + GROUP_ADMIN + ["legacy alter"],
                can=records.ALL - {"null_header", "repeated_header"},
                env={"NODE_PATH": str(WORK / "node" / "node_modules")}),
     ]

@@ -4,19 +4,24 @@ import base64
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import records
-from clients import READS, WRITES, Client, Refused
+from clients import GROUPS, READS, WRITES, Client, Refused
 
 KEY = "|"  # Between key and value; no record has it.
+FORMAT = "%o %T %K %S\n%k\n%s\n%h\n"
 
 
 class Kcat(Client):
     def __init__(self, broker):
-        super().__init__("kcat", ["kcat"], ["metadata", "list offsets", "idempotent", "auto create", *WRITES, *READS],
+        super().__init__("kcat", ["kcat"], ["metadata", "list offsets", "idempotent", "auto create", *WRITES, *READS, *GROUPS],
                          can=frozenset({"null_key", "null_value", "one_header"}))
         self.broker = broker
+
+    def another(self):
+        return Kcat(self.broker)
 
     def start(self, bootstrap, log):
         pass
@@ -70,14 +75,25 @@ class Kcat(Client):
         if isinstance(start, dict):
             start = f"s@{start['timestamp']}"
         data = self.run("-C", "-q", "-t", topic, "-p", str(partition), "-o", str(start), "-e", "-X", "check.crcs=true",
-                        "-f", "%o %T %K %S\n%k\n%s\n%h\n")
+                        "-f", FORMAT)
         found = list(parse(data, partition))
         records.write(Path(out), found)
         return {"read": len(found)}
 
+    def join(self, group, topic, protocol, assignor, session, log, limit):
+        """A member until it has read so many records of partition 0, which it commits as it leaves."""
+        data = self.run("-G", group, "-q", "-c", str(limit), "-X", "auto.offset.reset=earliest", "-X",
+                        f"partition.assignment.strategy={assignor}", "-X", f"session.timeout.ms={session}", "-f", FORMAT, topic)
+        events = [{"e": "record", "at": time.monotonic_ns(), **record} for record in parse(data, 0)]
+        records.write(Path(log), [*events, {"e": "left", "at": time.monotonic_ns()}])
+        return {}
+
+    def leave(self):
+        return {}
+
 
 def parse(data, partition):
-    """The records of `-f "%o %T %K %S\\n%k\\n%s\\n%h\\n"`; a length of -1 is null."""
+    """The records as FORMAT prints them; a length of -1 is null."""
     at = 0
     while at < len(data):
         end = data.index(b"\n", at)

@@ -8,7 +8,9 @@ ORDER = [
     "recompress", "append time", "list offsets", "list offsets max", "delete records",
     "describe configs", "broker configs", "alter configs", "legacy alter", "create partitions", "delete topic",
     "log dirs", "quorum", "stop on SIGTERM", "equal replicas", "dump log", "dump index", "dump snapshot", "after restart", "no unknown error",
-    "consume in a group",
+    "group consume", "group consume 848", "group resume", "group together", "group list", "group describe",
+    "group describe 848", "group offsets", "group alter", "group reset", "group reset by time", "group reset files",
+    "group delete", "group delete offsets", "group formatters", "group restart",
 ]
 
 
@@ -28,4 +30,4 @@ def text(results, versions):
     lines.insert(1, "  ".join("-" * width for width in widths))
     known = [f"{name}: {version}" for name, version in versions.items()]
     return "\n" + "\n".join(lines) + "\n\n" + "\n".join(known) + \
-        "\n. = the client has no such call; groups = needs consumer groups, which are a later issue"
+        "\n. = the client has no such call"

@@ -82,7 +82,7 @@ func (f *franz) do(r request) (answer, error) {
 	case "leave":
 		return nil, f.member.leave()
 	}
-	return nil, errUnsupported
+	return f.groups(ctx, r)
 }
 
 func (f *franz) apiVersions(ctx context.Context) (answer, error) {

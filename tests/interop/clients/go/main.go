@@ -41,6 +41,7 @@ type request struct {
 	Session    int               `json:"session"`
 	Limit      *int64            `json:"limit"`
 	Log        string            `json:"log"`
+	Offsets    map[int32]int64   `json:"offsets"`
 }
 
 type answer map[string]any

@@ -82,7 +82,7 @@ func (s *saramaDriver) do(r request) (answer, error) {
 	case "leave":
 		return nil, s.member.leave()
 	}
-	return nil, errUnsupported
+	return s.groups(r)
 }
 
 func (s *saramaDriver) metadata() (answer, error) {

@@ -4,7 +4,7 @@
 
 const fs = require('fs');
 const readline = require('readline');
-const { Kafka, CompressionTypes, CompressionCodecs, ConfigResourceTypes, logLevel } = require('kafkajs');
+const { Kafka, AssignerProtocol, CompressionTypes, CompressionCodecs, ConfigResourceTypes, logLevel } = require('kafkajs');
 const { version } = require('kafkajs/package.json');
 const snappy = require('snappyjs');
 const lz4 = require('lz4-napi');
@@ -119,6 +119,37 @@ const operations = {
     } finally {
       await producer.disconnect();
     }
+  },
+
+  async list_groups() {
+    const { groups } = await admin.listGroups();
+    return { groups: Object.fromEntries(groups.map((group) => [group.groupId, ''])) };
+  },
+
+  async describe_group({ group }) {
+    const [found] = (await admin.describeGroups([group])).groups;
+    const partitions = found.members.map(({ memberAssignment }) => {
+      const decoded = AssignerProtocol.MemberAssignment.decode(memberAssignment);
+      return Object.values(decoded ? decoded.assignment : {}).flat().sort((a, b) => a - b);
+    });
+    return { state: found.state, assignor: found.protocol, partitions };
+  },
+
+  async group_offsets({ group }) {
+    const found = await admin.fetchOffsets({ groupId: group });
+    const all = found.flatMap(({ partitions }) => partitions);
+    return { offsets: Object.fromEntries(all.map(({ partition, offset }) => [partition, Number(offset)])) };
+  },
+
+  async alter_group_offsets({ group, topic, offsets }) {
+    const partitions = Object.entries(offsets).map(([partition, offset]) => ({
+      partition: Number(partition), offset: String(offset),
+    }));
+    await admin.setOffsets({ groupId: group, topic, partitions });
+  },
+
+  async delete_group({ group }) {
+    await admin.deleteGroups([group]);
   },
 
   async join(request) {

@@ -4,7 +4,7 @@ import sys
 import time
 
 import confluent_kafka
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec, ResourceType,
 )
@@ -126,6 +126,32 @@ class Client:
             self.consumer.unassign()
         return {"read": read}
 
+
+    def list_groups(self):
+        listed = self.client.list_consumer_groups(request_timeout=TIMEOUT).result(TIMEOUT)
+        if listed.errors:
+            raise RuntimeError(str(listed.errors))
+        return {"groups": {one.group_id: one.state.name for one in listed.valid}}
+
+    def describe_group(self, group):
+        found = finish(self.client.describe_consumer_groups([group], request_timeout=TIMEOUT))
+        partitions = [sorted(one.partition for one in member.assignment.topic_partitions) for member in found.members]
+        return {"state": found.state.name, "assignor": found.partition_assignor, "partitions": partitions}
+
+    def group_offsets(self, group):
+        asked = [ConsumerGroupTopicPartitions(group)]
+        found = finish(self.client.list_consumer_group_offsets(asked, request_timeout=TIMEOUT))
+        return {"offsets": {str(one.partition): one.offset for one in found.topic_partitions}}
+
+    def alter_group_offsets(self, group, topic, offsets):
+        wanted = [TopicPartition(topic, int(partition), offset) for partition, offset in offsets.items()]
+        asked = [ConsumerGroupTopicPartitions(group, wanted)]
+        for one in finish(self.client.alter_consumer_group_offsets(asked, request_timeout=TIMEOUT)).topic_partitions:
+            if one.error:
+                raise RuntimeError(str(one.error))
+
+    def delete_group(self, group):
+        finish(self.client.delete_consumer_groups([group], request_timeout=TIMEOUT))
 
     def join(self, **how):
         self.member = Member(self.bootstrap, **how)

@@ -10,6 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from kafka.errors import NoError
 
 import member
 from driver import TIMEOUT, described, line, load, serve
@@ -136,6 +137,29 @@ class Client:
             consumer.close()
 
 
+    def list_groups(self):
+        return {"groups": {one["group_id"]: one.get("group_state", "") for one in self.client.list_groups()}}
+
+    def describe_group(self, group):
+        found = self.client.describe_groups([group])[group]
+        partitions = [sorted(p for topic in member["member_assignment"]["assigned_partitions"] for p in topic["partitions"])
+                      for member in found["members"]]
+        return {"state": found["group_state"], "assignor": found["protocol_data"], "partitions": partitions}
+
+    def group_offsets(self, group):
+        found = self.client.list_group_offsets(group)[group]
+        return {"offsets": {str(key.partition): at.offset for key, at in found.items()}}
+
+    def alter_group_offsets(self, group, topic, offsets):
+        wanted = {TopicPartition(topic, int(p)): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+        refuse(self.client.alter_group_offsets(group, wanted).values())
+
+    def delete_group_offsets(self, group, topic, partition):
+        refuse(self.client.delete_group_offsets(group, [TopicPartition(topic, partition)]).values())
+
+    def delete_group(self, group):
+        refuse(self.client.delete_groups([group]).values())
+
     def join(self, **how):
         self.member = Member(self.bootstrap, **how)
 
@@ -186,6 +210,13 @@ class Member(member.Member, ConsumerRebalanceListener):
 
     def close(self):
         self.consumer.close(autocommit=False)
+
+
+def refuse(answers):
+    """Each is the class of an error, or of none."""
+    for error in answers:
+        if error is not NoError:
+            raise error
 
 
 def first(found, *names):

@@ -95,6 +95,19 @@ impl Driver {
             "list_offsets" => self.list_offsets(request),
             "produce" => self.produce(request),
             "consume" => self.consume(request),
+            "list_groups" => {
+                let listed = self.consumer.fetch_group_list(None, TIMEOUT)?;
+                let groups: Map<String, Value> = listed
+                    .groups()
+                    .iter()
+                    .map(|group| (group.name().to_owned(), group.state().into()))
+                    .collect();
+                Ok(json!({"ok": true, "groups": groups}))
+            }
+            "delete_group" => {
+                let group = text(request, "group")?;
+                topic_results(block_on(self.admin.delete_groups(&[group], &options()))?)
+            }
             "join" => {
                 *self.member()? = Some(Member::start(&self.bootstrap, request)?);
                 Ok(json!({"ok": true}))

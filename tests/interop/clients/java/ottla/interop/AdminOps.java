@@ -32,6 +32,7 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 /** The AdminClient's operations. */
 final class AdminOps implements AutoCloseable {
     private final Admin admin;
+    private final GroupOps groups;
 
     AdminOps(String bootstrap) {
         Properties config = new Properties();
@@ -39,6 +40,7 @@ final class AdminOps implements AutoCloseable {
         config.put("default.api.timeout.ms", "15000");
         config.put("request.timeout.ms", "10000");
         admin = Admin.create(config);
+        groups = new GroupOps(admin);
     }
 
     @Override
@@ -70,7 +72,7 @@ final class AdminOps implements AutoCloseable {
             case "log_dirs" -> logDirs(answer);
             case "quorum" -> quorum(answer);
             default -> {
-                return false;
+                return groups.answer(request, answer);
             }
         }
         return true;
