@@ -15,6 +15,14 @@ from clients import drivers  # noqa: E402
 from members import Member  # noqa: E402
 from wire import Client, named  # noqa: E402
 
+#: The least that the broker lets a session be, so that a kill is noticed soon; no waiting for members that may come.
+CONFIG = ["group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=6000",
+          "group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
+          "group.consumer.min.heartbeat.interval.ms=500", "group.consumer.heartbeat.interval.ms=500"]
+#: The records are as old as the harness's.
+FOR_EVER = {"retention.ms": "-1"}
+REPLICATED = ["default.replication.factor=3", "min.insync.replicas=2"]
+
 #: Another try, maybe elsewhere, is what these ask for.
 RETRIABLE = {3, 5, 6, 7, 14, 15, 16, 19, 20}
 #: How long a group may take to come to rest after anything that happened to it.
@@ -125,6 +133,16 @@ def committed(addresses, group, topic, partitions):
     if error and error not in RETRIABLE:
         raise SystemExit(f"OffsetFetch: {named(error)}")
     return None if error else (asked, found)
+
+
+def state(address, group):
+    """The state of a classic group as its coordinator says, or None."""
+    try:
+        client = Client(address, timeout=5)
+        with client.socket:
+            return client.group_state(group)
+    except (OSError, EOFError):
+        return None
 
 
 class Observer(Background):

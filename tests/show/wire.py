@@ -108,6 +108,13 @@ class Client:
         reader = self.answer()
         return reader.take("hi")
 
+    def group_state(self, group):
+        """The state of a classic group as a DescribeGroups v0 of its coordinator says."""
+        self.send(15, 0, struct.pack(">ih", 1, len(group)) + group.encode())
+        reader = self.answer()
+        reader.take("ih"), reader.text()
+        return reader.text()
+
     def committed(self, group, topic, partitions):
         """(error code, {partition: offset}) of an OffsetFetch v3; -1 where nothing is committed."""
         numbers = struct.pack(f">i{partitions}i", partitions, *range(partitions))

@@ -34,9 +34,9 @@ class GroupTools:
             (CONSOLE, "group formatters", self.formatters),
         ]
 
-    def run(self, *words):
+    def run(self, *words, **more):
         """What kafka-consumer-groups prints; it says what is refused there as well, and ends with 0."""
-        said = tool(GROUPS, "--bootstrap-server", self.suite.broker.bootstrap, *words)
+        said = tool(GROUPS, "--bootstrap-server", self.suite.broker.bootstrap, *words, **more)
         if "Error:" in said:
             raise Refused(said.strip())
         return said
@@ -205,7 +205,8 @@ class GroupTools:
         said = self.run("--reset-offsets", *both, "--all-topics", "--to-offset", "3", "--export", "--execute")
         same({f"{group},{topic},0,3", f"{group},{topic},1,3", f"{group}-2,{topic},0,3"}, set(said.split()), "the plan of two groups")
         plan.write_text(f"{group},{topic},1,9\n{group}-2,{topic},0,8\n")
-        self.run("--reset-offsets", *both, "--from-file", str(plan), "--execute")
+        # It reads the file as one group's first, and says that this is none.
+        self.run("--reset-offsets", *both, "--from-file", str(plan), "--execute", aloud=True)
         same(({"0": 3, "1": 9}, {"0": 8}), (self.offsets(group), self.offsets(f"{group}-2")), "offsets of two groups")
 
     def delete(self):
@@ -271,6 +272,7 @@ class GroupTools:
         member = joined(self.suite, self.suite.java, group, topic)
         try:
             eventually(lambda: self.offsets(group), {"0": 5, "1": 6}, "committed", seconds=20)
+            member.follow()
             id = member.last("assigned")["member"]
             member.leave()
         finally:

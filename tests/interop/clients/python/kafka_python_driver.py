@@ -10,7 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import NoError
+from kafka.errors import KafkaError, NoError
 
 import member
 from driver import TIMEOUT, described, line, load, serve
@@ -158,7 +158,9 @@ class Client:
         refuse(self.client.delete_group_offsets(group, [TopicPartition(topic, partition)]).values())
 
     def delete_group(self, group):
-        refuse(self.client.delete_groups([group]).values())
+        for said in self.client.delete_groups([group]).values():
+            if said != "OK":
+                raise RuntimeError(said)
 
     def join(self, **how):
         self.member = Member(self.bootstrap, **how)
@@ -182,7 +184,14 @@ class Member(member.Member, ConsumerRebalanceListener):
         super().__init__(log, limit)
 
     def open(self):
-        self.consumer = KafkaConsumer(**self.config)
+        while True:
+            try:
+                self.consumer = KafkaConsumer(**self.config)
+                break
+            except KafkaError as error:
+                # Unlike the other clients it does not wait for a broker that starts.
+                self.say("error", error=f"{type(error).__name__}: {error}")
+                time.sleep(0.1)
         self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
