@@ -166,17 +166,16 @@ class Observer(Background):
 class Group:
     """The members of one group and everyone who has been one."""
 
-    def __init__(self, broker, name, topic, protocol, assignor, directory):
-        self.broker, self.name, self.topic = broker, name, topic
-        self.protocol, self.assignor, self.directory = protocol, assignor, directory
+    def __init__(self, broker, name, topic, directory):
+        self.broker, self.name, self.topic, self.directory = broker, name, topic, directory
         self.members = []
 
-    def join(self, client):
+    def join(self, client, protocol, assignor):
         """A new member on the client of this name; it joins while others go on."""
         driver = next(one for one in drivers() if one.name == client)
         member = Member(f"{self.name}-{len(self.members) + 1}", driver, self.directory)
         self.members.append(member)
-        member.join(self.broker.bootstrap, self.name, self.topic, self.protocol, self.assignor)
+        member.join(self.broker.bootstrap, self.name, self.topic, protocol, assignor)
         return member
 
     def settled(self, members, partitions, what):

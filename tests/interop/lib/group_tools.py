@@ -263,8 +263,8 @@ class GroupTools:
         check(text == expected, f"{len(text)} bytes printed, {len(expected)} expected; {text[:80]!r}, expected {expected[:80]!r}")
         eventually(lambda: self.offsets(group), {"0": until}, "committed")
 
-    def console(self, *words):
-        return tool(CONSOLE, "--bootstrap-server", self.suite.broker.bootstrap, "--timeout-ms", "10000", *words, binary=True)
+    def console(self, *words, patience=10_000):
+        return tool(CONSOLE, "--bootstrap-server", self.suite.broker.bootstrap, "--timeout-ms", str(patience), *words, binary=True)
 
     def formatters(self):
         """Kafka's own readers of `__consumer_offsets` find what a group has committed, and what it was."""
@@ -295,7 +295,8 @@ class GroupTools:
 
     def formatted(self, formatter, group):
         """(key, value) of what concerns the group, in order."""
-        text = self.console("--topic", "__consumer_offsets", "--from-beginning", "--formatter", FORMATTERS + formatter).decode()
+        text = self.console("--topic", "__consumer_offsets", "--from-beginning", "--formatter", FORMATTERS + formatter,
+                            patience=4000).decode()
         decoder, at = json.JSONDecoder(), 0
         while at < len(text):
             found, at = decoder.raw_decode(text, at)

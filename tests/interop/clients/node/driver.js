@@ -154,7 +154,8 @@ const operations = {
 
   async join(request) {
     member = new Member(kafka, request);
-    await member.start();
+    // It joins while this goes on.
+    member.start().catch((error) => member.say('error', { error: String(error) }));
   },
 
   async leave() {

@@ -209,7 +209,8 @@ class Member(member.Member, ConsumerRebalanceListener):
         return [one.partition for one in partitions], metadata.generation_id, metadata.member_id
 
     def poll(self):
-        for some in self.consumer.poll(100).values():
+        # A poll that ends in the middle of a join leaves it in flight, and now and then kafka-python never ends it then.
+        for some in self.consumer.poll(1000).values():
             for one in some:
                 yield described(one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
 
