@@ -11,6 +11,7 @@ owns a partition after that owns it alone.
 """
 
 import json
+import signal
 import time
 
 #: What the broker demands at least.
@@ -64,6 +65,13 @@ class Member:
             self.ended = time.monotonic_ns()
         self.follow()
         self.owned = set()
+
+    def freeze(self):
+        """It does nothing from now on, and does not know that: a long pause, as of a machine that swaps."""
+        self.client.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.client.process.send_signal(signal.SIGCONT)
 
     def follow(self):
         """Reads what it has said since; a line that a kill has cut is no line."""
