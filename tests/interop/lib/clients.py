@@ -90,27 +90,28 @@ def drivers():
     return [
         Client("java", [*jvm, f"{WORK}/java/classes:{WORK}/java/libs/*", "ottla.interop.Driver"],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
-                   "list offsets max", "alter configs", "log dirs", "quorum", "broker configs", "group together",
+                   "list offsets max", "alter configs", "log dirs", "quorum", "broker configs", "group together", "group static",
                    "group delete offsets"]),
         Client("librdkafka", [str(WORK / "rust" / "release" / "ottla-interop"), "driver", "--bootstrap"],
-               ADMIN + WRITES + READS + STORES + GROUPS + ["legacy alter", "group together", "group list", "group delete"]),
+               ADMIN + WRITES + READS + STORES + GROUPS + ["legacy alter", "group together", "group static", "group list",
+                                                          "group delete"]),
         Client("confluent-py", [python, str(source / "python" / "confluent_driver.py")],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
-                   "list offsets max", "alter configs", "legacy alter", "group together"]),
+                   "list offsets max", "alter configs", "legacy alter", "group together", "group static"]),
         Client("franz-go", [str(WORK / "go" / "interop"), "franz"],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
                    "list offsets max", "alter configs", "legacy alter", "log dirs", "api versions", "group together",
-                   "group delete offsets"]),
+                   "group static", "group delete offsets"]),
         # The request versions of 2018: what a client sends that was never told of a newer broker.
         Client("sarama-2.1", [str(WORK / "go" / "interop"), "sarama-2.1"],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + ["legacy alter", "log dirs", "group together"]),
         Client("sarama", [str(WORK / "go" / "interop"), "sarama"],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
-                   "alter configs", "legacy alter", "log dirs", "group together", "group delete offsets"]),
+                   "alter configs", "legacy alter", "log dirs", "group together", "group static", "group delete offsets"]),
         # kafka-python 3.0 refuses API keys that are newer than itself, as Kafka 4.4 has them.
         Client("kafka-python", [python, str(source / "python" / "kafka_python_driver.py")],
                ADMIN + WRITES + READS + STORES + GROUPS + GROUP_ADMIN + [
-                   "list offsets max", "alter configs", "legacy alter", "log dirs", "quorum", "group together",
+                   "list offsets max", "alter configs", "legacy alter", "log dirs", "quorum", "group together", "group static",
                    "group delete offsets", *(["api versions"] if KIND != "kafka" else [])],
                can=records.ALL - {"null_header", "null_both"}),
         Client("kafkajs", ["node", str(source / "node" / "driver.js")],

@@ -1,6 +1,7 @@
 """The operations on groups, as lib/cells.py has those on topics: what one client commits another finds."""
 
 import itertools
+import time
 
 import records
 from cells import check, eventually, refusal, same
@@ -11,10 +12,9 @@ MIDDLE, END = 137, 400
 count = itertools.count(1)
 
 
-def joined(suite, client, group, topic, limit=None, assignor="range", protocol="classic"):
+def joined(suite, client, group, topic, assignor="range", protocol="classic", **more):
     """A new process of the client that is a member of the group."""
     member = Member(f"{client.name}-member-{next(count)}", client.another(), suite.work)
-    more = {} if limit is None else {"limit": limit}
     member.join(suite.broker.bootstrap, group, topic, protocol, assignor, **more)
     return member
 
@@ -98,6 +98,27 @@ def group_together(suite, client, _):
     check(all(member.count("record") for member in members), "one has read nothing")
 
 
+def group_static(suite, client, _):
+    """A member with a name of its own that goes and comes back keeps its partitions, and the others hear nothing of it."""
+    topic, judge, group = f"{client.name}-static", suite.judge(client), f"{client.name}-static"
+    suite.create(judge, topic, 4)
+    members = [joined(suite, client, group, topic, instance="one"), joined(suite, judge, group, topic)]
+    try:
+        eventually(lambda: sorted(map(len, owned(*members))), [2, 2], "partitions", seconds=20)
+        [before, others], events = owned(*members), len(members[1].events)
+        members[0].kill()
+        members.append(joined(suite, client, group, topic, instance="one"))
+        eventually(lambda: owned(members[2]), [before], "what it has after its return", seconds=10)
+        time.sleep(1)
+        same([others, before], owned(*members[1:]), "partitions")
+        same([], [event["e"] for event in members[1].events[events:]], "what the other has heard")
+        for member in members[1:]:
+            member.leave()
+    finally:
+        for member in members:
+            member.kill()
+
+
 def group_restart(suite, client, _):
     """What was committed before the restart is there after it."""
     for part in ("first", "second"):
@@ -174,6 +195,7 @@ OPERATIONS = {
     "group consume": group_consume,
     "group resume": group_resume,
     "group together": group_together,
+    "group static": group_static,
     "group list": group_list,
     "group describe": group_describe,
     "group offsets": group_offsets,

@@ -8,7 +8,7 @@ ORDER = [
     "recompress", "append time", "list offsets", "list offsets max", "delete records",
     "describe configs", "broker configs", "alter configs", "legacy alter", "create partitions", "delete topic",
     "log dirs", "quorum", "stop on SIGTERM", "equal replicas", "dump log", "dump index", "dump snapshot", "after restart", "no unknown error",
-    "group consume", "group consume 848", "group resume", "group together", "group list", "group describe",
+    "group consume", "group consume 848", "group resume", "group together", "group static", "group list", "group describe",
     "group describe 848", "group offsets", "group alter", "group reset", "group reset by time", "group reset files",
     "group delete", "group delete offsets", "group formatters", "group restart",
 ]
