@@ -322,7 +322,8 @@ fn what_operations_promises_is_shown_by_tests_that_exist() {
         let mut tokens = shown_by.unwrap_or_default().split('`').skip(1).step_by(2);
         while let Some(token) = tokens.next() {
             let is_script = token.split_once('-').is_some_and(|(area, number)| {
-                ["node", "cluster", "replication"].contains(&area) && number.parse::<u8>().is_ok()
+                ["node", "cluster", "replication", "groups"].contains(&area)
+                    && number.parse::<u8>().is_ok()
             });
             if is_script {
                 named += 1;
