@@ -266,7 +266,7 @@ impl Node {
             let epoch = Box::new(move || *registration.borrow());
             Fetchers::start(&config, metadata, epoch, ordered).map_err(StartError::Thread)?
         };
-        let data_plane = DataPlane::start(&broker)?;
+        let data_plane = DataPlane::start(&broker, &counters.cleaner)?;
         lifecycle.ready();
         let live = live(broker.clone(), lifecycle.state());
         let mut node = Self {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ottla_storage::compact::CleanerConfig;
+
 use crate::config::broker_keys;
 use crate::config::group::{
     Assignor, ConsumerGroupConfig, GroupConfig, GroupTopicConfig, MigrationPolicy,
@@ -90,6 +92,8 @@ pub struct StorageConfig {
     pub producer_id_expiration: Duration,
     /// How often idle producers are looked for.
     pub producer_id_expiration_check_interval: Duration,
+    /// How logs are compacted; `None` if they are not.
+    pub cleaner: Option<CleanerConfig>,
 }
 
 /// Replication between brokers.
@@ -310,6 +314,11 @@ impl Typed<'_> {
         T::try_from(self.text(key)?.parse::<i64>().ok()?).ok()
     }
 
+    fn fraction(&self, key: &str) -> f64 {
+        let given = self.text(key).and_then(|text| text.parse().ok());
+        given.unwrap_or(f64::MAX)
+    }
+
     fn flag(&self, key: &str) -> bool {
         self.text(key).is_some_and(|text| text == "true")
     }
@@ -368,6 +377,28 @@ impl Typed<'_> {
             producer_id_expiration: self.millis("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: self
                 .millis("producer.id.expiration.check.interval.ms"),
+            cleaner: self.cleaner(),
+        })
+    }
+
+    fn cleaner(&self) -> Option<CleanerConfig> {
+        let threads = self.number("log.cleaner.threads").unwrap_or(1);
+        let is_enabled = self.flag("log.cleaner.enable") && threads > 0;
+        let load_percent = self.fraction("log.cleaner.io.buffer.load.factor") * 100.0;
+        is_enabled.then(|| CleanerConfig {
+            threads,
+            map_bytes: self
+                .number("log.cleaner.dedupe.buffer.size")
+                .unwrap_or(u64::MAX),
+            map_load_percent: whole(load_percent)
+                .and_then(|percent| u32::try_from(percent).ok())
+                .unwrap_or(90)
+                .clamp(1, 99),
+            io_bytes: self
+                .number("log.cleaner.io.buffer.size")
+                .unwrap_or(usize::MAX),
+            bytes_per_second: whole(self.fraction("log.cleaner.io.max.bytes.per.second")),
+            backoff: self.millis("log.cleaner.backoff.ms"),
         })
     }
 
@@ -474,6 +505,18 @@ impl Typed<'_> {
     }
 }
 
+/// The whole part of a number that is not negative; `None` if it is larger than any that means something.
+fn whole(number: f64) -> Option<u64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the bounds are checked"
+    )]
+    (0.0..1e18)
+        .contains(&number)
+        .then_some(number.round() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -508,6 +551,30 @@ mod tests {
         assert_eq!(config.broker.replication_factor_default, None);
         assert!(config.broker.auto_create_topics && config.broker.delete_topics);
         assert_eq!(config.group, GroupConfig::default());
+    }
+
+    #[test]
+    fn the_cleaner_reads_fractions_and_the_largest_number_is_no_limit() {
+        let cleaner = load(&[]).unwrap().storage.cleaner.unwrap();
+        assert_eq!((cleaner.threads, cleaner.map_load_percent), (1, 90));
+        assert_eq!(
+            (cleaner.map_bytes, cleaner.io_bytes),
+            (128 << 20, 512 << 10)
+        );
+        assert_eq!(cleaner.bytes_per_second, None);
+        let given = [
+            ("log.cleaner.io.buffer.load.factor", "0.75"),
+            ("log.cleaner.io.max.bytes.per.second", "1048576.0"),
+        ];
+        let cleaner = load(&given).unwrap().storage.cleaner.unwrap();
+        assert_eq!(cleaner.map_load_percent, 75);
+        assert_eq!(cleaner.bytes_per_second, Some(1 << 20));
+        for off in [
+            ("log.cleaner.enable", "false"),
+            ("log.cleaner.threads", "0"),
+        ] {
+            assert_eq!(load(&[off]).unwrap().storage.cleaner, None);
+        }
     }
 
     #[test]

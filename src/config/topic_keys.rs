@@ -144,7 +144,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
             default: Some("86400000"),
             valid: Valid::AtLeast(0),
             update: Update::Dynamic,
-            effect: Effect::Unused,
+            effect: Effect::Used,
             doc: "How long a compacted topic keeps the markers of deleted keys, and so how long a reader from the start may take.",
         },
         synonyms: &[Synonym {
@@ -306,7 +306,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
             default: Some("9223372036854775807"),
             valid: Valid::AtLeast(1),
             update: Update::Dynamic,
-            effect: Effect::Unused,
+            effect: Effect::Used,
             doc: "A record of a compacted topic becomes compactable at the latest after this time.",
         },
         synonyms: &[Synonym {
@@ -396,7 +396,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
             default: Some("0.5"),
             valid: Valid::Ratio,
             update: Update::Dynamic,
-            effect: Effect::Unused,
+            effect: Effect::Used,
             doc: "The share of not yet compacted bytes from which a log is compacted.",
         },
         synonyms: &[Synonym {
@@ -411,7 +411,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
             default: Some("0"),
             valid: Valid::AtLeast(0),
             update: Update::Dynamic,
-            effect: Effect::Unused,
+            effect: Effect::Used,
             doc: "A record stays uncompacted at least this long.",
         },
         synonyms: &[Synonym {

@@ -6,11 +6,13 @@
 //!   brokers, and librdkafka then forgets those that it knew. Until then their connections wait in the listeners' queues.
 //! - Stop: whoever waits is woken, requests in flight finish, the replicas close their logs. Nothing is answered after.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ottla_storage::compact::{CleanerCounters, LogCleaner};
 use tokio::sync::oneshot;
 
 use super::StartError;
@@ -18,6 +20,7 @@ use crate::broker::context::{ANONYMOUS, ConnectionContext};
 use crate::broker::core::Core;
 use crate::broker::dispatch::Dispatcher;
 use crate::broker::{Broker, apply};
+use crate::clock;
 use crate::config::{self, NetworkConfig, NodeConfig};
 use crate::net::{ConnectionLimits, CoreStart, Listener, ListenerConfig, Server};
 
@@ -32,6 +35,7 @@ const IN_FLIGHT_MEMORY_PART: u64 = 8;
 #[derive(Debug)]
 pub(super) struct DataPlane {
     broker: Arc<Broker>,
+    cleaner: Option<LogCleaner>,
     servers: Vec<Server>,
     stop_applying: oneshot::Sender<()>,
     applying: JoinHandle<()>,
@@ -39,14 +43,19 @@ pub(super) struct DataPlane {
 
 impl DataPlane {
     /// Makes the replicas follow the metadata. Nobody is served yet.
-    pub(super) fn start(broker: &Arc<Broker>) -> Result<Self, StartError> {
+    pub(super) fn start(
+        broker: &Arc<Broker>,
+        cleaned: &Arc<CleanerCounters>,
+    ) -> Result<Self, StartError> {
         apply::set_strays_aside(broker.here(), &broker.metadata.image());
         broker.replicas.recover().map_err(StartError::Thread)?;
         broker.coordinators.start().map_err(StartError::Thread)?;
+        let cleaner = start_cleaner(broker, cleaned).map_err(StartError::Thread)?;
         let (stop_applying, stopped) = oneshot::channel();
         let applying = start_applying(broker.clone(), stopped)?;
         Ok(Self {
             broker: broker.clone(),
+            cleaner,
             servers: Vec::new(),
             stop_applying,
             applying,
@@ -81,12 +90,28 @@ impl DataPlane {
         // Members may wait for minutes; they find the next coordinator.
         self.broker.coordinators.stop();
         self.servers.into_iter().for_each(Server::stop);
+        // Logs are closed next: a round under way would only be in the way.
+        if let Some(cleaner) = self.cleaner {
+            cleaner.stop();
+        }
         let _ = self.stop_applying.send(());
         if self.applying.join().is_err() {
             tracing::error!("the thread that applies metadata panicked");
         }
         self.broker.replicas.close();
     }
+}
+
+fn start_cleaner(
+    broker: &Arc<Broker>,
+    counters: &Arc<CleanerCounters>,
+) -> io::Result<Option<LogCleaner>> {
+    let dirs = broker.replicas.directories().to_vec();
+    let start = |config| {
+        let clock = Arc::new(clock::SystemClock);
+        LogCleaner::start(dirs, clock, config, counters.clone())
+    };
+    broker.config.storage.cleaner.clone().map(start).transpose()
 }
 
 fn start_applying(

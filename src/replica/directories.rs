@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ottla_storage::journal::LogKey;
+use ottla_storage::journal::{LogKey, LogState};
 use ottla_storage::log::{LogConfig, PartitionLog};
 use ottla_storage::log_dir::{LogDir, LogStatus, RemoveError};
 use ottla_storage::{DirectoryId, OpenError};
@@ -114,9 +114,19 @@ impl Directories {
 
     /// Whether the log has more than its active segment, as far as the journal knows.
     pub(crate) fn holds_inactive_segments(&self, replica: &Replica) -> bool {
-        let home = replica.directory().and_then(|id| self.find(id));
-        let state = home.and_then(|dir| dir.log(log_key(replica.key())));
+        let state = self.state(replica);
         state.is_some_and(|state| state.active_base > state.log_start)
+    }
+
+    /// Whether the log has any record, as far as the journal knows.
+    pub(crate) fn holds_records(&self, replica: &Replica) -> bool {
+        let state = self.state(replica);
+        state.is_some_and(|state| state.log_end > state.log_start)
+    }
+
+    fn state(&self, replica: &Replica) -> Option<LogState> {
+        let home = replica.directory().and_then(|id| self.find(id));
+        home.and_then(|dir| dir.log(log_key(replica.key())))
     }
 
     /// Finds the replica its home, where that can be said before anybody needs the log.

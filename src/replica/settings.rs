@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_storage::batch::{Compression, CompressionLevels, TimestampType};
-use ottla_storage::log::{FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig};
+use ottla_storage::log::{
+    CompactionConfig, FlushConfig, LogConfig, ProducerConfig, RetentionConfig, SegmentConfig,
+};
 use ottla_storage::validate::{Policy, RecordChecks, TimestampPolicy};
 
 use super::core::effect::Settings;
 use crate::config::{self, StorageConfig, TopicConfig, ValidateRecords};
+
+/// A batch that decompresses to more than this is not cleaned: the cleaner holds it in memory.
+const CLEANED_RECORDS_BYTES_MAX: usize = 256 << 20;
 
 /// A topic's configuration, taken apart for one of its partitions.
 #[derive(Debug)]
@@ -101,7 +106,7 @@ fn log_config(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> LogC
     LogConfig {
         segment: SegmentConfig {
             bytes: topic.segment_size,
-            age: topic.segment_age_max,
+            age: segment_age_max(topic),
             jitter: part_of(topic.segment_jitter_max, jitter),
             index_bytes: topic.index_size_max,
             index_interval_bytes: topic.index_interval,
@@ -123,6 +128,35 @@ fn log_config(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> LogC
         producers: ProducerConfig {
             expiry: storage.producer_id_expiration,
         },
+        compaction: compaction(topic),
+    }
+}
+
+/// A segment of a compacted log ends in time for the cleaner to have it within `max.compaction.lag.ms`.
+fn segment_age_max(topic: &TopicConfig) -> Duration {
+    if topic.cleanup.compact {
+        topic.segment_age_max.min(topic.compaction_lag_max)
+    } else {
+        topic.segment_age_max
+    }
+}
+
+fn compaction(topic: &TopicConfig) -> CompactionConfig {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a ratio from 0 to 1"
+    )]
+    let dirty_ppm_min = (topic.cleanable_dirty_ratio_min.clamp(0.0, 1.0) * 1e6).round() as u32;
+    let lag_max = topic.compaction_lag_max;
+    let never = Duration::from_millis(i64::MAX.unsigned_abs());
+    CompactionConfig {
+        is_enabled: topic.cleanup.compact,
+        dirty_ppm_min,
+        lag_min: topic.compaction_lag_min,
+        lag_max: (lag_max < never).then_some(lag_max),
+        delete_retention: topic.delete_retention,
+        records_bytes_max: size(topic.record_size_max).min(CLEANED_RECORDS_BYTES_MAX),
     }
 }
 

@@ -1,11 +1,14 @@
-//! Counters of what replication went through since this process started. A node says them when it is sent SIGUSR1, and when
+//! Counters of what replication and the logs went through since this process started. A node says them when it is sent SIGUSR1, and when
 //! it stops.
 //!
 //! - Each event is counted by one node: leaders, in-sync sets and fences by the controller that decided them, truncations
 //!   by the node whose log was cut. A cluster's counts are the sums over its nodes.
 //! - What a controller decided in the moment in which it lost its leadership is not counted.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use ottla_storage::compact::CleanerCounters;
 
 /// A count that only grows.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub struct Replication {
     pub fences: Fences,
     /// Of logs of this node.
     pub truncations: Truncations,
+    /// Of the cleaner of this node's logs.
+    pub cleaner: Arc<CleanerCounters>,
 }
 
 /// Changes of in-sync sets.
@@ -87,13 +92,14 @@ pub struct Truncations {
 }
 
 impl Replication {
-    /// Says all of them in one line.
+    /// Says all of them in two lines.
     pub fn say(&self) {
         let Self {
             isr,
             elections,
             fences,
             truncations,
+            cleaner,
         } = self;
         tracing::info!(
             isr_shrinks = isr.shrinks.get(),
@@ -112,6 +118,17 @@ impl Replication {
             truncations_restarted = truncations.restarted.get(),
             truncated_offsets = truncations.offsets.get(),
             "replication since the start"
+        );
+        tracing::info!(
+            rounds = cleaner.rounds(),
+            rounds_given_up = cleaner.failed_rounds(),
+            bytes_read = cleaner.bytes_read(),
+            bytes_written = cleaner.bytes_written(),
+            records_dropped = cleaner.records_dropped(),
+            last_round_ms = cleaner.last_round_ms(),
+            max_dirty_percent = cleaner.max_dirty_percent(),
+            uncleanable_partitions = cleaner.uncleanable(),
+            "log cleaner since the start"
         );
     }
 }

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod client;
+mod compaction;
 mod counters;
 mod durability;
 mod fail_stop;

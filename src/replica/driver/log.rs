@@ -59,10 +59,16 @@ impl Driver {
         }
     }
 
-    /// Opens a log of which retention may take something; the next pass finds it open.
+    /// Opens a log of which retention or the cleaner may take something; the next pass finds it open.
     pub(super) fn open_to_retain(&mut self) {
-        let replica = self.replica.upgrade();
-        if replica.is_some_and(|replica| self.directories.holds_inactive_segments(&replica)) {
+        let Some(replica) = self.replica.upgrade() else {
+            return;
+        };
+        let compaction = &self.config.log.compaction;
+        let rolls_by_itself = compaction.is_enabled && compaction.lag_max.is_some();
+        if self.directories.holds_inactive_segments(&replica)
+            || (rolls_by_itself && self.directories.holds_records(&replica))
+        {
             self.open();
         }
     }
@@ -126,6 +132,11 @@ impl Driver {
                 Log::Opening { is_scanned } => *is_scanned = true,
                 _ => {}
             },
+            LogEvent::CleanerWaits => {
+                if let Log::Open(log) = &mut self.log {
+                    self.turn.is_changed |= log.serve_cleaner();
+                }
+            }
             LogEvent::FilesReady => {
                 if let Log::Open(log) = &mut self.log {
                     log.is_ready();
