@@ -148,7 +148,7 @@ impl ClassicGroup {
     }
 
     /// How many members there are.
-    pub fn len(&self) -> usize {
+    pub fn member_count(&self) -> usize {
         self.members.len()
     }
 

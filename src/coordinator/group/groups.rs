@@ -443,7 +443,7 @@ impl Groups {
         }
         let upgraded = match std::mem::replace(&mut group.kind, Kind::none(id)) {
             Kind::Consumer(consumer) => consumer,
-            Kind::Classic(classic) if classic.len() > 0 => {
+            Kind::Classic(classic) if classic.member_count() > 0 => {
                 Box::new(ConsumerGroup::of_classic(cx, id.clone(), *classic, fx))
             }
             empty @ Kind::Classic(_) => {
