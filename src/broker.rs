@@ -9,6 +9,7 @@ pub mod alter_partition;
 pub mod apply;
 pub mod assign_replicas;
 pub mod authorize;
+pub mod contact;
 pub mod context;
 pub mod controller_channel;
 pub mod controller_service;
@@ -37,6 +38,7 @@ use crate::coordinator::Coordinators;
 use crate::metadata::{BrokerEpoch, BrokerId, ImageVersion, Publisher};
 use crate::replica::Replicas;
 use admin::Admin;
+use contact::Contact;
 use fetch_session::SessionCache;
 use metrics::Metrics;
 use pauses::Pauses;
@@ -67,6 +69,8 @@ pub struct Broker {
     pub pulses: Pulses,
     /// Of this process.
     pub pauses: Pauses,
+    /// With the controller.
+    pub contact: Contact,
     /// Counters.
     pub metrics: Metrics,
     /// The version that this broker's replicas follow.
@@ -86,6 +90,7 @@ impl Broker {
     ) -> Self {
         let registration = admin.registration();
         let pauses = Pauses::new(config.controller.session_timeout);
+        let contact = Contact::new(config.controller.session_timeout);
         let coordinators =
             Coordinators::new(config.node_id, config.group.clone(), replicas.clone());
         let session_count = usize::try_from(config.broker.fetch_sessions_max).unwrap_or(0);
@@ -99,6 +104,7 @@ impl Broker {
             purgatory: Purgatory::new(PARKED_FETCHES_MAX),
             pulses: Pulses::default(),
             pauses,
+            contact,
             metrics: Metrics::default(),
             applied: watch::Sender::new(ImageVersion::default()),
             registration,

@@ -1,7 +1,7 @@
 //! `OffsetFetch`: how far groups have come.
 //!
-//! A broker that was stopped for a while does not know whether it still coordinates: it asks before it tells what may be
-//! older than what another one has acknowledged (C2).
+//! A broker that the controller has not answered for a session does not know whether it still coordinates: it tells nothing
+//! that may be older than what another one has acknowledged (C2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,12 +142,13 @@ async fn ask(
     group: &str,
     fetch: FetchOffsets,
 ) -> Result<Vec<FetchedOffset>, GroupError> {
-    let patience = cx.broker.coordinators.config().commit_timeout;
-    let deadline = clock::mono().saturating_add(patience);
-    if !cx.broker.pauses.sure(clock::mono, deadline).await {
-        return Err(GroupError::NotCoordinator);
+    let fetched = group::ask(cx, group, fetch).await?;
+    // Afterwards: nobody else coordinated when it was read.
+    if cx.broker.contact.is_recent(clock::mono()) {
+        Ok(fetched.offsets)
+    } else {
+        Err(GroupError::NotCoordinator)
     }
-    Ok(group::ask(cx, group, fetch).await?.offsets)
 }
 
 /// The topic's name, if the client may see it.

@@ -314,6 +314,7 @@ async fn beat(
     broker: Arc<Broker>,
 ) -> Called {
     let unsettled = broker.pauses.unsettled();
+    let sent = clock::mono();
     let answered = match channel.ask(&request, CALL_WITHIN).await {
         Ok(answered) => answered,
         Err(error) => return failed(error, "heartbeat"),
@@ -322,10 +323,17 @@ async fn beat(
     let response = BrokerHeartbeatResponse::decode(&mut Reader::new(&answered.body), version);
     // A fence from before such an answer is known here by this version.
     let is_proof = response.as_ref().is_ok_and(proves_the_version);
-    if let Some(pauses) = unsettled.filter(|_| is_proof)
+    let may_lead = response.as_ref().is_ok_and(lets_it_lead);
+    if is_proof
+        && (unsettled.is_some() || may_lead)
         && partitions::catch_up(&broker, answered.version).await
     {
-        broker.pauses.settle(pauses);
+        if let Some(pauses) = unsettled {
+            broker.pauses.settle(pauses);
+        }
+        if may_lead {
+            broker.contact.heard(sent);
+        }
     }
     Called::Event(match response {
         Ok(response) if response.error_code == ErrorCode::None => Event::Beaten(Standing {
@@ -352,6 +360,11 @@ fn proves_the_version(response: &BrokerHeartbeatResponse) -> bool {
         response.error_code,
         ErrorCode::None | ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered
     )
+}
+
+/// Whether the broker goes on with what it leads.
+fn lets_it_lead(response: &BrokerHeartbeatResponse) -> bool {
+    response.error_code == ErrorCode::None && !response.is_fenced
 }
 
 fn failed(error: Unanswered, what: &str) -> Called {

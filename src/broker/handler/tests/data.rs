@@ -1,6 +1,7 @@
 //! The data path over a real log on a simulated disk: frames in, frames out, in every version.
 
 mod fetch;
+mod groups;
 mod offsets;
 mod produce;
 
