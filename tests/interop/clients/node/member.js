@@ -15,7 +15,8 @@ class Member {
     // kafkajs tells the generation only with heartbeats and commits, so no event here names it.
     this.consumer = kafka.consumer({
       groupId: request.group, sessionTimeout: request.session, heartbeatInterval: 500, metadataMaxAge: 1000,
-      maxWaitTimeInMs: 50, rebalanceTimeout: 60_000, retry: { initialRetryTime: 50, retries: 20 },
+      // Only a consumer that has given up looks for another coordinator: so it is not to try for long.
+      maxWaitTimeInMs: 50, rebalanceTimeout: 60_000, retry: { initialRetryTime: 100, retries: 5 },
     });
     this.consumer.on('consumer.group_join', ({ payload }) => this.joined(payload));
     this.consumer.on('consumer.rebalancing', () => this.gone('revoked'));
