@@ -2,7 +2,8 @@
 //!
 //! - A shard lives in one reign. It serves once everything that was in the log at the election is replayed and committed:
 //!   what it then tells nobody can take back.
-//! - What it decides is appended in the order of its decisions, or not at all.
+//! - What it decides is appended in the order of its decisions. A batch follows once the one before it is in the log: what
+//!   rests on a batch that was refused is never written.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,8 +82,10 @@ struct Serving {
     /// Who waits, with the refusal that the question would get.
     asked: HashMap<AskId, (Response, oneshot::Sender<Response>)>,
     next_ask: u64,
-    /// What found no room in the partition's queue, in its order.
+    /// Batches that wait for their turn, or for room in the partition's queue.
     unsent: VecDeque<Submission>,
+    /// Whether a batch is with the partition.
+    is_appending: bool,
 }
 
 /// Told when the partition changes, or has room for more.
@@ -196,6 +199,7 @@ impl Partition {
         }
         match appended.end {
             Ok(end) => {
+                serving.is_appending = false;
                 let event = Event::Appended(appended.batch, end);
                 serving.shard.handle(cx, event, &mut self.actions);
             }
@@ -341,15 +345,12 @@ impl Partition {
                 }
             }
         }
-        while let Some(submission) = serving.unsent.front_mut() {
-            if self
-                .replica
-                .poll_submit(submission, &self.waker)
-                .is_pending()
-            {
-                break;
-            }
+        if !serving.is_appending
+            && let Some(submission) = serving.unsent.front_mut()
+            && self.replica.poll_submit(submission, &self.waker).is_ready()
+        {
             serving.unsent.pop_front();
+            serving.is_appending = true;
         }
         if let Some(error) = unwritable {
             self.read_again(cx.now, &error);
@@ -384,6 +385,7 @@ impl Serving {
             asked: HashMap::new(),
             next_ask: 0,
             unsent: VecDeque::new(),
+            is_appending: false,
         }
     }
 
