@@ -50,9 +50,11 @@ use crate::wire::writer::EncodeError;
 
 /// Why a record of the log is none of ours.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CodecError {
+pub enum CodecError {
+    /// Its key does not decode.
     #[error("its key: {0}")]
     Key(#[from] DecodeError),
+    /// Its value does not decode.
     #[error("its value: {0}")]
     Value(#[from] VersionedError),
 }
@@ -189,27 +191,23 @@ fn encode_member(value: &ConsumerMemberValue) -> Result<Bytes, EncodeError> {
 }
 
 fn encode_current(value: &ConsumerCurrentValue) -> Result<Bytes, EncodeError> {
-    let topic = |id: &TopicId, partitions: &BTreeSet<PartitionIndex>| current::TopicPartitions {
-        topic_id: id.uuid(),
-        partitions: numbers(partitions),
-        assignment_epochs: value.assigned_since.get(id).map(|since| {
-            let epoch = |p: &PartitionIndex| since.get(p).copied().unwrap_or(value.epoch);
-            partitions.iter().map(epoch).collect()
-        }),
+    let topic = |(id, partitions): (&TopicId, &BTreeSet<PartitionIndex>)| {
+        let since = value.assigned_since.get(id);
+        current::TopicPartitions {
+            topic_id: id.uuid(),
+            partitions: numbers(partitions),
+            assignment_epochs: since.and_then(|since| {
+                let epochs = partitions.iter().map(|p| since.get(p).copied());
+                epochs.collect()
+            }),
+        }
     };
-    let revoking = value.revoking.iter();
-    let revoking = revoking.map(|(id, partitions)| current::TopicPartitions {
-        topic_id: id.uuid(),
-        partitions: numbers(partitions),
-        ..current::TopicPartitions::default()
-    });
-    let assigned = value.assigned.iter().map(|(id, all)| topic(id, all));
     encode_value(&ConsumerGroupCurrentMemberAssignmentValue {
         member_epoch: value.epoch,
         previous_member_epoch: value.previous_epoch,
         state: value.state,
-        assigned_partitions: assigned.collect(),
-        partitions_pending_revocation: revoking.collect(),
+        assigned_partitions: value.assigned.iter().map(topic).collect(),
+        partitions_pending_revocation: value.revoking.iter().map(topic).collect(),
     })
 }
 
@@ -388,20 +386,30 @@ fn consumer_current(value: &ConsumerGroupCurrentMemberAssignmentValue) -> Consum
                 .map(|one| (one.topic_id, one.partitions.as_slice())),
         )
     };
-    let since = |one: &current::TopicPartitions| {
-        let epochs = one.assignment_epochs.as_ref()?;
-        let each = one.partitions.iter().zip(epochs);
-        let each = each.filter_map(|(p, epoch)| Some((PartitionIndex::from_wire(*p)?, *epoch)));
-        let all: BTreeMap<_, _> = each.collect();
-        (!all.is_empty()).then_some((TopicId::new(one.topic_id), all))
-    };
+    let (assigned, revoking) = (
+        &value.assigned_partitions,
+        &value.partitions_pending_revocation,
+    );
+    let mut assigned_since: BTreeMap<TopicId, BTreeMap<_, _>> = BTreeMap::new();
+    for one in assigned.iter().chain(revoking) {
+        let each = one
+            .partitions
+            .iter()
+            .zip(one.assignment_epochs.iter().flatten());
+        for (partition, epoch) in each {
+            if let Some(index) = PartitionIndex::from_wire(*partition) {
+                let topic = assigned_since.entry(TopicId::new(one.topic_id));
+                topic.or_default().insert(index, *epoch);
+            }
+        }
+    }
     ConsumerCurrentValue {
         epoch: value.member_epoch,
         previous_epoch: value.previous_member_epoch,
         state: value.state,
-        assigned: of(&value.assigned_partitions),
-        revoking: of(&value.partitions_pending_revocation),
-        assigned_since: value.assigned_partitions.iter().filter_map(since).collect(),
+        assigned: of(assigned),
+        revoking: of(revoking),
+        assigned_since,
     }
 }
 

@@ -175,8 +175,27 @@ pub struct ConsumerCurrentValue {
     pub assigned: Partitions,
     /// What it is to give up.
     pub revoking: Partitions,
-    /// Since which epoch it has each partition, where the log tells (KIP-1251); empty if it does not.
+    /// Since which epoch it has each partition, also those that it is to give up, where the log tells (KIP-1251); empty
+    /// if it does not.
     pub assigned_since: BTreeMap<TopicId, BTreeMap<crate::metadata::PartitionIndex, i32>>,
+}
+
+impl ConsumerCurrentValue {
+    /// Without what is known of partitions that it has no more.
+    #[must_use]
+    pub fn forgetting_what_is_gone(mut self) -> Self {
+        let (assigned, revoking) = (&self.assigned, &self.revoking);
+        self.assigned_since.retain(|topic, since| {
+            since.retain(|index, _| {
+                let mut held = [assigned, revoking]
+                    .into_iter()
+                    .filter_map(|it| it.get(topic));
+                held.any(|indexes| indexes.contains(index))
+            });
+            !since.is_empty()
+        });
+        self
+    }
 }
 
 impl Fact {

@@ -57,6 +57,7 @@ impl ConsumerGroup {
             revoking: Partitions::new(),
             ..self.facts.current(id)
         };
+        let current = current.forgetting_what_is_gone();
         self.write(Fact::ConsumerCurrent(id.clone(), Some(current)), fx);
         self.timers.cancel(&(id.clone(), Timer::Rebalance));
     }

@@ -83,7 +83,8 @@ where
             revoking,
             assigned_since: current.assigned_since.clone(),
             ..*current
-        };
+        }
+        .forgetting_what_is_gone();
     }
     advance(current, &kept, goal)
 }

@@ -1,6 +1,8 @@
 //! Who may commit and fetch offsets.
 
 use super::*;
+use crate::coordinator::group::consumer::reconcile::{Goal, step};
+use crate::coordinator::group::record::ConsumerCurrentValue;
 use GroupError::{StaleMemberEpoch, UnknownMemberId, UnsupportedVersion};
 
 #[test]
@@ -70,4 +72,41 @@ fn who_says_who_it_is_fetches_with_its_epoch() {
     assert_eq!(group.check_fetch(&by("m", 0)), Err(StaleMemberEpoch));
     assert_eq!(group.check_fetch(&by("n", 1)), Err(UnknownMemberId));
     assert_eq!(group.check_fetch(&by("", -1)), Ok(()));
+}
+
+/// A member gave one partition up, and was told to give up another one in the same answer. It stayed known as who has had
+/// the first, so that with an old epoch it could commit for what another member had by then; and the log, which has no room
+/// for what a member has not, told the next coordinator otherwise. The simulator noticed that what was read back differed.
+#[test]
+fn c4_what_is_given_up_is_not_known_as_the_members_any_more() {
+    let topic = TopicId::from_wire([1; 16]).unwrap();
+    let of = |indexes: &[i32]| -> Partitions {
+        let indexes = indexes.iter();
+        let indexes = indexes.map(|index| PartitionIndex::from_wire(*index).unwrap());
+        [(topic, indexes.collect())].into()
+    };
+    let since = |indexes: &[i32]| {
+        let indexes = of(indexes).into_iter();
+        let since =
+            indexes.map(|(topic, all)| (topic, all.into_iter().map(|it| (it, 1)).collect()));
+        since.collect()
+    };
+    let current = ConsumerCurrentValue {
+        epoch: 2,
+        previous_epoch: 1,
+        state: 1,
+        assigned: of(&[0, 1]),
+        revoking: of(&[2]),
+        assigned_since: since(&[0, 1, 2]),
+    };
+    let goal = Goal {
+        epoch: 4,
+        target: &of(&[0]),
+        subscribed: &[topic].into(),
+        owned: Some(&of(&[0, 1])),
+        is_free: |_, _| true,
+    };
+    let next = step(&current, &goal);
+    assert_eq!((next.assigned, next.revoking), (of(&[0]), of(&[1])));
+    assert_eq!(next.assigned_since, since(&[0, 1]));
 }
