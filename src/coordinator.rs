@@ -5,7 +5,8 @@
 //! - `group` decides (pure). One thread of the node carries it out for all partitions (decision 0017): requests come to it
 //!   over a bounded inbox, and it never waits for a disk or a socket.
 
-mod codec;
+pub mod batch;
+pub mod codec;
 pub mod group;
 mod inbox;
 mod load;

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use ottla_storage::batch::{BatchError, BatchView, RecordError, RecordsError};
+use ottla_storage::batch::{BatchError, BatchView};
 use ottla_storage::{LogView, Offset, ReadError, ReadLimits};
 
-use super::codec::{self, CodecError};
+use super::batch::{self, UnreadableError};
 use super::group::record::Record;
 
 /// Bytes that are read before anybody else has a turn; one batch is read whatever its size.
 const CHUNK_BYTES: u64 = 1 << 20;
-/// A batch of ours is not compressed, and no larger than a segment.
-const BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// Why a log can't be read back.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +20,8 @@ pub(super) enum LoadError {
     Io { at: Offset, source: std::io::Error },
     #[error("a batch at offset {at}")]
     Batch { at: Offset, source: BatchError },
-    #[error("the records of the batch at offset {at}")]
-    Records { at: Offset, source: RecordsError },
-    #[error("a record of the batch at offset {at}")]
-    Record { at: Offset, source: RecordError },
-    #[error("a record of the batch at offset {at}")]
-    Codec { at: Offset, source: CodecError },
+    #[error("the batch at offset {at}")]
+    Contents { at: Offset, source: UnreadableError },
 }
 
 /// A log that is being read.
@@ -72,30 +66,12 @@ impl Load {
                 Err(error) if error.is_truncation() && rest.len() < bytes.len() => break,
                 Err(source) => return Err(LoadError::Batch { at, source }),
             };
-            replay_batch(&batch, &mut replay)?;
+            let replayed = batch::replay(&batch, &mut replay);
+            replayed.map_err(|source| LoadError::Contents { at, source })?;
             self.next = batch.header().last_offset().next();
             rest = rest.get(batch.bytes().len()..).unwrap_or_default();
         }
         // Nothing to read although the end is not reached: the rest was compacted away.
         Ok(bytes.is_empty() || self.next >= self.end())
     }
-}
-
-fn replay_batch(batch: &BatchView<'_>, replay: &mut impl FnMut(Record)) -> Result<(), LoadError> {
-    let header = batch.header();
-    let at = header.base_offset();
-    if header.attributes().is_control() {
-        return Ok(());
-    }
-    let records = batch.records(BATCH_BYTES_MAX);
-    let records = records.map_err(|source| LoadError::Records { at, source })?;
-    for record in &records {
-        let record = record.map_err(|source| LoadError::Record { at, source })?;
-        let Some(key) = record.key else { continue };
-        let decoded = codec::decode(key, record.value);
-        if let Some(record) = decoded.map_err(|source| LoadError::Codec { at, source })? {
-            replay(record);
-        }
-    }
-    Ok(())
 }

@@ -11,15 +11,13 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ottla_storage::batch::{BatchBuilder, BuildError, NewRecord};
-use ottla_storage::time::{MonoMillis, WallMillis};
+use ottla_storage::time::MonoMillis;
 use ottla_storage::{LeaderEpoch, Offset};
 use tokio::sync::oneshot;
 
-use super::codec;
+use super::batch;
 use super::group::effects::Cx;
 use super::group::error::GroupError;
-use super::group::record::Record;
 use super::group::request::{AskId, Response};
 use super::group::shard::{Action, BatchId, Event, Shard};
 use super::inbox::{Appended, Asked, Inbox, Life, News};
@@ -30,21 +28,11 @@ use crate::replica::request::{
 };
 use crate::replica::view::{Change, Led, View, Watch};
 use crate::replica::{OPEN_PAUSE, Replica, Watching};
-use crate::wire::writer::EncodeError;
 
 /// How long a log that could not be read back is left alone.
 const LOAD_PAUSE: Duration = Duration::from_secs(10);
 /// An open log takes a batch at once, so this never matters.
 const APPEND_WITHIN: Duration = Duration::from_mins(1);
-
-/// Why records make no batch: a name or a list of them is longer than the formats have room for.
-#[derive(Debug, thiserror::Error)]
-enum UnwritableError {
-    #[error("a record")]
-    Record(#[from] EncodeError),
-    #[error("a batch")]
-    Batch(#[from] BuildError),
-}
 
 /// A partition of the coordinator's topic.
 #[derive(Debug)]
@@ -335,7 +323,7 @@ impl Partition {
                         batch,
                         record_count: records.len() as u64,
                     });
-                    match encode(&records, cx.wall) {
+                    match batch::encode(&records, cx.wall) {
                         Ok(bytes) => {
                             let request = produce(&bytes, serving.epoch, cx.now, asker);
                             serving.unsent.push_back(Submission::from(request));
@@ -416,18 +404,4 @@ fn produce(bytes: &[u8], epoch: LeaderEpoch, now: MonoMillis, asker: Arc<Appendi
         deadline: now.saturating_add(APPEND_WITHIN),
         by: AskedBy { asker, part: 0 },
     })
-}
-
-fn encode(records: &[Record], now: WallMillis) -> Result<Vec<u8>, UnwritableError> {
-    let mut batch = BatchBuilder::new();
-    for record in records {
-        let (key, value) = codec::encode(record)?;
-        batch.append(&NewRecord {
-            timestamp: now,
-            key: Some(&key),
-            value: value.as_deref(),
-            headers: &[],
-        })?;
-    }
-    Ok(batch.build()?)
 }
