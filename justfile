@@ -24,6 +24,10 @@ test filter="":
 simulate seeds="1000":
     cargo run --release -p ottla-jepsen --features node --bin ottla-fault -- sim --seeds {{seeds}}
 
+# Consumer groups with their members, log and metadata, SEEDS histories.
+simulate-groups seeds="1000":
+    cargo run --release -p ottla-jepsen --features node --bin ottla-fault -- groups --seeds {{seeds}}
+
 # Three Raft nodes over a disk that loses what was not synced, SEEDS histories.
 sim seeds="1000":
     OTTLA_SEEDS={{seeds}} cargo test --release -p ottla-raft --test cluster

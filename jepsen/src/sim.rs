@@ -7,7 +7,7 @@
 //!   history, step by step, and its trace hash says so.
 //! - After every step the invariants of ARCHITECTURE.md (R, M, S) and Appendix C of the replication semantics are checked;
 //!   at the end everything is healed and has to come together.
-//! - Outside of it: last stable offsets, producer ids, groups and transactions, several data directories of a node, full disks.
+//! - Outside of it: last stable offsets, producer ids, groups (which have their own, `groups`) and transactions, several data directories of a node, full disks.
 //! - A plan that fails is cut down to the shortest list of events that was found to fail.
 
 mod act;
@@ -19,6 +19,7 @@ mod count;
 mod decide;
 mod fetch;
 mod following;
+pub mod groups;
 mod handle;
 mod history;
 mod isr;
@@ -34,8 +35,14 @@ mod quorum;
 mod rules;
 mod run;
 mod shrink;
+mod simulated;
 mod trace;
 mod world;
 
 pub use count::Counts;
-pub use run::{Options, Report, run};
+pub use run::{Options, Report};
+
+/// Runs histories.
+pub fn run(options: &Options) -> Report {
+    run::run::<plan::Plan>(options)
+}

@@ -47,6 +47,8 @@ enum Command {
     W1(W1Arguments),
     /// Run histories of a simulated cluster and judge each. Exit code 0: all valid, 1: not.
     Sim(SimArguments),
+    /// Run histories of simulated consumer groups and judge each. Exit code 0: all valid, 1: not.
+    Groups(SimArguments),
     /// Judge a history of the log workload: `*.edn` or `*.jsonl`.
     Check {
         /// The file.
@@ -175,6 +177,17 @@ fn w1(arguments: W1Arguments) -> anyhow::Result<ExitCode> {
     tell(&report, report.is_valid())
 }
 
+fn simulate(
+    arguments: &SimArguments,
+    run: fn(&sim::Options) -> sim::Report,
+) -> anyhow::Result<ExitCode> {
+    let report = run(&arguments.options());
+    if let Some(out) = &arguments.out {
+        write_stories(&report, out)?;
+    }
+    tell(&report, report.is_valid())
+}
+
 fn write_stories(report: &sim::Report, out: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
     for (seed, story) in report.stories() {
@@ -234,13 +247,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::W1(arguments) => w1(arguments),
-        Command::Sim(arguments) => {
-            let report = sim::run(&arguments.options());
-            if let Some(out) = arguments.out {
-                write_stories(&report, &out)?;
-            }
-            tell(&report, report.is_valid())
-        }
+        Command::Sim(arguments) => simulate(&arguments, sim::run),
+        Command::Groups(arguments) => simulate(&arguments, sim::groups::run),
         Command::Check { history } => check(&history),
         Command::Guard => {
             fault::guard::serve(io::stdin().lock()).context("remove what a run made")?;

@@ -40,36 +40,53 @@ pub(super) const KINDS: &[&str] = &[
 ];
 
 /// Counts by kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts(BTreeMap<&'static str, u64>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    kinds: &'static [&'static str],
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::of_kinds(KINDS)
+    }
+}
 
 impl Counts {
+    /// Nothing has happened yet.
+    pub(super) const fn of_kinds(kinds: &'static [&'static str]) -> Self {
+        Self {
+            kinds,
+            counts: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn add(&mut self, kind: &'static str) {
-        debug_assert!(KINDS.contains(&kind), "{kind}");
-        *self.0.entry(kind).or_default() += 1;
+        debug_assert!(self.kinds.contains(&kind), "{kind}");
+        *self.counts.entry(kind).or_default() += 1;
     }
 
     pub(super) fn of(&self, kind: &str) -> u64 {
-        self.0.get(kind).copied().unwrap_or(0)
+        self.counts.get(kind).copied().unwrap_or(0)
     }
 
     /// Adds another history's counts.
     pub(super) fn merge(&mut self, other: &Self) {
-        for (kind, count) in &other.0 {
-            *self.0.entry(kind).or_default() += count;
+        for (kind, count) in &other.counts {
+            *self.counts.entry(kind).or_default() += count;
         }
     }
 
     /// The kinds that never happened.
     pub fn missing(&self) -> Vec<&'static str> {
-        let kinds = KINDS.iter().copied();
+        let kinds = self.kinds.iter().copied();
         kinds.filter(|kind| self.of(kind) == 0).collect()
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for kind in KINDS {
+        for kind in self.kinds {
             writeln!(f, "  {:>12}  {kind}", self.of(kind))?;
         }
         Ok(())

@@ -6,9 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Counts;
 use super::check::Violation;
-use super::plan::Plan;
-use super::shrink::{play, shrink, tell};
-use super::world::Outcome;
+use super::shrink::shrink;
+use super::simulated::{Outcome, Simulated};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -57,7 +56,7 @@ const COVERAGE_SEEDS: u64 = 1_000;
 const TOLD_MAX: usize = 20;
 
 /// Runs histories.
-pub fn run(options: &Options) -> Report {
+pub(super) fn run<P: Simulated>(options: &Options) -> Report {
     let next = AtomicU64::new(0);
     let results = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -68,26 +67,26 @@ pub fn run(options: &Options) -> Report {
                     if number >= options.seeds {
                         return;
                     }
-                    let plan = Plan::draw(options.seed.wrapping_add(number), options.events);
-                    let outcome = play(&plan);
-                    let is_same = !options.twice || play(&plan).hash == outcome.hash;
+                    let plan = P::draw(options.seed.wrapping_add(number), options.events);
+                    let outcome = plan.play(false);
+                    let is_same = !options.twice || plan.play(false).hash == outcome.hash;
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.push((number, plan.events.len(), outcome, is_same));
+                    results.push((number, plan.event_count(), outcome, is_same));
                 }
             });
         }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     results.sort_by_key(|(number, ..)| *number);
-    report(options, results)
+    report::<P>(options, results)
 }
 
-fn report(options: &Options, results: Vec<(u64, usize, Outcome, bool)>) -> Report {
+fn report<P: Simulated>(options: &Options, results: Vec<(u64, usize, Outcome, bool)>) -> Report {
     let mut report = Report {
         seeds: options.seeds,
         planned: Vec::new(),
         steps: Vec::new(),
-        counts: Counts::default(),
+        counts: Counts::of_kinds(P::KINDS),
         hash: 0,
         failures: Vec::new(),
         differing: Vec::new(),
@@ -102,9 +101,9 @@ fn report(options: &Options, results: Vec<(u64, usize, Outcome, bool)>) -> Repor
             report.differing.push(seed);
         }
         if let Some(violation) = outcome.violation {
-            report
-                .failures
-                .push(failure(options, seed, &violation, report.failures.len()));
+            let before = report.failures.len();
+            let failure = failure::<P>(options, seed, &violation, before);
+            report.failures.push(failure);
         }
     }
     report.planned.sort_unstable();
@@ -112,20 +111,19 @@ fn report(options: &Options, results: Vec<(u64, usize, Outcome, bool)>) -> Repor
     report
 }
 
-fn failure(options: &Options, seed: u64, violation: &Violation, before: usize) -> Failure {
+fn failure<P: Simulated>(
+    options: &Options,
+    seed: u64,
+    violation: &Violation,
+    before: usize,
+) -> Failure {
     let (mut shortest, mut story) = (Vec::new(), Vec::new());
     if before < FAILURES_MAX {
-        let plan = shrink(&Plan::draw(seed, options.events), violation);
-        let last = tell(&plan);
+        let plan = shrink(&P::draw(seed, options.events), violation);
+        let last = plan.play(true);
         story = last.story;
-        let last = last.violation;
-        shortest.push(format!("{:?}", plan.shape));
-        shortest.extend(
-            plan.events
-                .iter()
-                .map(|planned| format!("{:>6} ms  {:?}", planned.at, planned.act)),
-        );
-        shortest.extend(last.map(|violation| violation.to_string()));
+        shortest = plan.lines();
+        shortest.extend(last.violation.map(|violation| violation.to_string()));
     }
     Failure {
         seed,

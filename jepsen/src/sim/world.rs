@@ -19,6 +19,7 @@ use super::network::{Links, Message};
 use super::node::{Node, Process, SimClock, position};
 use super::plan::{Plan, Shape};
 use super::quorum::{Proposal, Quorum};
+use super::simulated::Outcome;
 use super::trace::Trace;
 use crate::rng::Rng;
 
@@ -114,17 +115,6 @@ pub(super) struct World<'p> {
     /// What happened, in words, if somebody wants to read it.
     story: Option<Vec<String>>,
     standings: BTreeMap<(usize, ReplicaKey), String>,
-}
-
-/// What a history was like.
-#[derive(Clone, Debug)]
-pub(super) struct Outcome {
-    pub(super) violation: Option<Violation>,
-    pub(super) counts: Counts,
-    pub(super) steps: u64,
-    pub(super) hash: u64,
-    /// Empty unless it was asked for.
-    pub(super) story: Vec<String>,
 }
 
 impl<'p> World<'p> {

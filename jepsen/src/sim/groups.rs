@@ -1,0 +1,67 @@
+//! Consumer groups in one thread: the coordinator's own shards, with their clients, their log and their metadata simulated.
+//!
+//! - What runs is what the node runs: `Shard`, with the batches that the node writes, byte for byte, and the metadata's
+//!   image. Around it stands what `coordinator::partition` is on the node: appends that are late or refused, a high
+//!   watermark that lags, a load after every move. A new coordinator's log is any part of the old one's that has
+//!   everything committed, and the old one goes on answering for a while (a zombie).
+//! - Members are of both protocols, static and dynamic, eager and cooperative; they are slow, silent, crash, lose answers,
+//!   ask twice and under former names, change the protocol; admins and simple consumers are there as well.
+//! - A history is a plan that is drawn from a seed, each event with its own randomness, so that leaving events out leaves
+//!   the others as they are. A plan that fails is cut down.
+//!
+//! Checked after every step:
+//! - C1: all that members of a classic generation are told is one assignment without overlaps, whoever coordinates. In a
+//!   consumer group no partition is two members' at any moment: a member owns what it was told until it says that it owns
+//!   less, or the committed log has it no more. In the log itself no partition is two members'.
+//! - C2: a fetch tells what was committed at some moment between question and answer, and nothing older than the last
+//!   commit that was acknowledged before the question, unless it was deleted or had time to expire. An acknowledged commit
+//!   is in the committed log.
+//! - C4: who is refused has written nothing. A commit that was refused for certain is never in the log. Whose instance id
+//!   or membership the committed log has given to others is never told that all is well.
+//! - Every question is answered once, all of them in the end; after a tick no deadline is in the past; generations and
+//!   epochs rise as long as a group has members; the committed log, replayed, is the groups that are there; and without
+//!   members all groups go in the end.
+//!
+//! What a zombie says after the move is left out where only the node around it can help: fetched offsets (the broker
+//! answers them only if it is sure that it was not replaced meanwhile), and "all is well" to members that its successor
+//! has removed. For C1 what it assigns counts in classic generations alone: it commits nothing, so it can't move a
+//! partition, but it repeats to a member what that had when the zombie last knew.
+
+mod assignment;
+mod client;
+mod commits;
+mod coordinator;
+mod count;
+mod finish;
+mod hear;
+mod log;
+mod mirror;
+mod ownership;
+mod plan;
+mod topics;
+mod world;
+
+use super::run::{Options, Report};
+
+/// Runs histories.
+pub fn run(options: &Options) -> Report {
+    super::run::run::<plan::Plan>(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C1, C2 and C4, as far as so few histories can show.
+    #[test]
+    fn histories_of_groups_hold() {
+        let report = run(&Options {
+            seed: 1,
+            seeds: 300,
+            events: 300,
+            threads: 2,
+            twice: false,
+        });
+        assert!(report.is_valid(), "{report}");
+    }
+}

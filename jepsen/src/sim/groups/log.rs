@@ -1,0 +1,79 @@
+//! The log of the coordinator's partition: batches as the node writes them.
+
+use std::sync::Arc;
+
+use ottla::coordinator::batch;
+use ottla::coordinator::group::record::Record;
+use ottla_storage::Offset;
+use ottla_storage::batch::BatchView;
+use ottla_storage::time::WallMillis;
+
+use crate::sim::check::Violation;
+
+/// A batch, and what was put into it.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) bytes: Vec<u8>,
+    pub(super) records: Vec<Record>,
+}
+
+impl Batch {
+    /// What is written is what is read.
+    pub(super) fn new(records: Vec<Record>, now: WallMillis) -> Result<Self, Violation> {
+        let broken = |error: String| Violation::new("log", error);
+        let bytes = batch::encode(&records, now).map_err(|error| broken(format!("{error:?}")))?;
+        let batch = Self { bytes, records };
+        let read = batch.read().map_err(broken)?;
+        if read != batch.records {
+            return Err(Violation::new(
+                "log",
+                format!("{:?} is read as {read:?}", batch.records),
+            ));
+        }
+        Ok(batch)
+    }
+
+    fn read(&self) -> Result<Vec<Record>, String> {
+        let view = BatchView::parse(&self.bytes).map_err(|error| format!("{error:?}"))?;
+        let mut read = Vec::new();
+        batch::replay(&view, &mut |record| read.push(record))
+            .map_err(|error| format!("{error:?}"))?;
+        Ok(read)
+    }
+}
+
+/// Batches in their order, each with the offset after it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log(Vec<(Arc<Batch>, Offset)>);
+
+impl Log {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Where the first `count` batches end.
+    pub(super) fn end(&self, count: usize) -> Offset {
+        let last = count.checked_sub(1).and_then(|last| self.0.get(last));
+        last.map_or(Offset::ZERO, |(_, end)| *end)
+    }
+
+    pub(super) fn push(&mut self, batch: Arc<Batch>) -> Offset {
+        let end = self.end(self.len());
+        let end = end.saturating_add(batch.records.len() as u64);
+        self.0.push((batch, end));
+        end
+    }
+
+    pub(super) fn get(&self, position: usize) -> Option<&Arc<Batch>> {
+        self.0.get(position).map(|(batch, _)| batch)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Batch>> {
+        self.0.iter().map(|(batch, _)| batch)
+    }
+
+    /// The first `count` batches.
+    pub(super) fn prefix(&self, count: usize) -> Self {
+        Self(self.0.iter().take(count).cloned().collect())
+    }
+}
