@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ottla_storage::time::MonoMillis;
+use ottla_storage::planted::is_planted;
+use ottla_storage::time::{MonoMillis, WallMillis};
 
 use super::classic::ClassicGroup;
 use super::consumer::{self, ConsumerGroup, MayCommit};
@@ -169,7 +170,14 @@ impl Groups {
             .entry(id.clone())
             .or_insert_with(|| Group::new(&id));
         match (fact, &mut group.kind) {
-            (Fact::Offset(of, value), _) => group.offsets.set(&of, value),
+            (Fact::Offset(of, mut value), _) => {
+                if is_planted("a-reload-keeps-commit-times")
+                    && let Some(value) = &mut value
+                {
+                    value.committed_at = WallMillis::ZERO;
+                }
+                group.offsets.set(&of, value);
+            }
             (Fact::Classic(Some(value)), kind) => {
                 *kind = Kind::Classic(Box::new(ClassicGroup::restored(id.clone(), value)));
             }
@@ -324,10 +332,13 @@ impl Groups {
     /// Takes note of what was written about offsets (it counts once it is committed), and of when each group is due next.
     fn noted(&mut self, outcomes: Outcomes) -> Outcomes {
         for record in outcomes.iter().flat_map(|(_, fx)| &fx.records) {
-            if let (Fact::Offset(of, _), Some(group)) =
+            if let (Fact::Offset(of, value), Some(group)) =
                 (&record.fact, self.all.get_mut(&record.group))
             {
                 group.offsets.wrote(of);
+                if is_planted("an-offset-counts-once-it-is-committed") {
+                    group.offsets.set(of, value.clone());
+                }
             }
         }
         for (id, _) in &outcomes {

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ottla_storage::ids::Offset;
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::MonoMillis;
 
 use super::effects::{Cx, Effects};
@@ -231,6 +232,7 @@ impl Shard {
             self.open.extend(records);
             let own = is_writing.then_some(self.next);
             let rests_on = own.max(self.about_members.get(&group).copied());
+            let rests_on = rests_on.filter(|_| !is_planted("an-answer-waits-for-its-commit"));
             for (ask, response) in answers {
                 match rests_on {
                     Some(id) => self.hold(cx, id, ask, Held::Answer(response)),

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use ottla_storage::planted::is_planted;
+
 use super::pattern::Pattern;
 use super::place::Place;
 use super::reconcile::{Goal, step};
@@ -180,6 +182,7 @@ impl ConsumerGroup {
                 is_free: |topic, index| {
                     let owner = self.facts.owner(topic, index);
                     owner.is_none_or(|owner| owner == id)
+                        || is_planted("a-partition-is-given-when-it-is-free")
                 },
             },
         );
