@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla::coordinator::batch;
-use ottla::coordinator::group::record::Record;
+use ottla::coordinator::group::record::{Fact, Record};
 use ottla_storage::Offset;
 use ottla_storage::batch::BatchView;
 use ottla_storage::time::WallMillis;
@@ -22,24 +22,31 @@ impl Batch {
     pub(super) fn new(records: Vec<Record>, now: WallMillis) -> Result<Self, Violation> {
         let broken = |error: String| Violation::new("log", error);
         let bytes = batch::encode(&records, now).map_err(|error| broken(format!("{error:?}")))?;
-        let batch = Self { bytes, records };
-        let read = batch.read().map_err(broken)?;
-        if read != batch.records {
-            return Err(Violation::new(
-                "log",
-                format!("{:?} is read as {read:?}", batch.records),
-            ));
+        let read = read(&bytes).map_err(broken)?;
+        let written: Vec<Record> = records.into_iter().map(as_the_format_has_it).collect();
+        if read != written {
+            return Err(broken(format!("{written:?} is read as {read:?}")));
         }
-        Ok(batch)
+        let records = read;
+        Ok(Self { bytes, records })
     }
+}
 
-    fn read(&self) -> Result<Vec<Record>, String> {
-        let view = BatchView::parse(&self.bytes).map_err(|error| format!("{error:?}"))?;
-        let mut read = Vec::new();
-        batch::replay(&view, &mut |record| read.push(record))
-            .map_err(|error| format!("{error:?}"))?;
-        Ok(read)
+fn read(bytes: &[u8]) -> Result<Vec<Record>, String> {
+    let view = BatchView::parse(bytes).map_err(|error| format!("{error:?}"))?;
+    let mut read = Vec::new();
+    batch::replay(&view, &mut |record| read.push(record)).map_err(|error| format!("{error:?}"))?;
+    Ok(read)
+}
+
+/// The version of Kafka's format that has the time when an offset expires has no topic id.
+fn as_the_format_has_it(mut record: Record) -> Record {
+    if let Fact::Offset(_, Some(value)) = &mut record.fact
+        && value.expires_at.is_some()
+    {
+        value.topic = None;
     }
+    record
 }
 
 /// Batches in their order, each with the offset after it.
