@@ -5,7 +5,7 @@
 //! - A run in which nothing happened proves nothing: leader changes and truncations are counted and asked for.
 //! - Processes, namespaces and links of a run never outlive it, however it ends (see [`guard`]).
 
-mod client;
+pub(crate) mod client;
 mod cluster;
 pub mod guard;
 mod nemesis;

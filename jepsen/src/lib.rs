@@ -8,6 +8,8 @@ pub mod disk;
 pub mod fault;
 pub mod history;
 pub mod launch;
+#[cfg(feature = "node")]
+pub mod load;
 pub mod lossy;
 pub mod port;
 pub mod proxy;

@@ -2,14 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use ottla::node::Disks;
 use ottla_jepsen::fault::{self, Fault, NetworkKind};
+use ottla_jepsen::load;
 use ottla_jepsen::lossy::LossyDisk;
 use ottla_jepsen::sim;
 use ottla_jepsen::w1::{self, Rules, Word};
@@ -49,6 +52,8 @@ enum Command {
     Sim(SimArguments),
     /// Run histories of simulated consumer groups and judge each. Exit code 0: all valid, 1: not.
     Groups(SimArguments),
+    /// Drive many consumer groups as the orders on stdin say: find, join, hold SECONDS, moved NODE, check.
+    GroupsLoad(GroupsLoadArguments),
     /// Judge a history of the log workload: `*.edn` or `*.jsonl`.
     Check {
         /// The file.
@@ -116,6 +121,49 @@ struct SimArguments {
     /// Where to write what happened in the shortest failing histories, step by step
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct GroupsLoadArguments {
+    /// Nodes to ask first
+    #[arg(long, value_delimiter = ',', required = true)]
+    bootstrap: Vec<SocketAddr>,
+    /// What the groups read; it is there
+    #[arg(long)]
+    topic: String,
+    /// How many groups
+    #[arg(long, default_value_t = 1000)]
+    groups: usize,
+    /// Members of each group
+    #[arg(long, default_value_t = 3)]
+    members: usize,
+    /// What they speak
+    #[arg(long, default_value = "classic")]
+    protocol: load::Protocol,
+    /// Between two heartbeats of a classic member
+    #[arg(long, default_value_t = 3000)]
+    heartbeat_ms: u64,
+    /// Between two commits of a member
+    #[arg(long, default_value_t = 5000)]
+    commit_ms: u64,
+    /// Repeats when each member begins its intervals
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl GroupsLoadArguments {
+    fn options(self) -> load::Options {
+        load::Options {
+            bootstrap: self.bootstrap,
+            topic: self.topic,
+            groups: self.groups,
+            members: self.members,
+            protocol: self.protocol,
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            commit: Duration::from_millis(self.commit_ms),
+            seed: self.seed,
+        }
+    }
 }
 
 impl SimArguments {
@@ -249,6 +297,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::W1(arguments) => w1(arguments),
         Command::Sim(arguments) => simulate(&arguments, sim::run),
         Command::Groups(arguments) => simulate(&arguments, sim::groups::run),
+        Command::GroupsLoad(arguments) => {
+            load::run(arguments.options())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { history } => check(&history),
         Command::Guard => {
             fault::guard::serve(io::stdin().lock()).context("remove what a run made")?;

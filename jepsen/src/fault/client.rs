@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CallError {
+pub(crate) enum CallError {
     /// There is no connection: nothing was sent.
     #[error("connect: {0}")]
     Connect(io::Error),
@@ -35,21 +35,21 @@ pub(super) enum CallError {
 
 /// An open connection. After an error it is of no use.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     next_id: i32,
 }
 
 /// The bytes of an answer; what is decoded borrows from them.
 #[derive(Debug)]
-pub(super) struct Answer<R> {
+pub(crate) struct Answer<R> {
     frame: Vec<u8>,
     request: PhantomData<fn() -> R>,
 }
 
 impl Connection {
     /// Connects.
-    pub(super) async fn open(address: SocketAddr, within: Duration) -> Result<Self, CallError> {
+    pub(crate) async fn open(address: SocketAddr, within: Duration) -> Result<Self, CallError> {
         let stream = match timeout(within, TcpStream::connect(address)).await {
             Ok(stream) => stream.map_err(CallError::Connect)?,
             Err(_) => return Err(CallError::Connect(io::ErrorKind::TimedOut.into())),
@@ -59,7 +59,7 @@ impl Connection {
     }
 
     /// Sends a request and waits for its answer.
-    pub(super) async fn call<R: Request>(
+    pub(crate) async fn call<R: Request>(
         &mut self,
         request: &R,
         within: Duration,
@@ -111,7 +111,7 @@ impl Connection {
 
 impl<R: Request> Answer<R> {
     /// What it says.
-    pub(super) fn decode(&self) -> Result<R::Response<'_>, CallError> {
+    pub(crate) fn decode(&self) -> Result<R::Response<'_>, CallError> {
         let version = R::API.served().max;
         let mut reader = Reader::new(&self.frame);
         let decoded = (|| {
