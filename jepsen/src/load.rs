@@ -128,10 +128,12 @@ async fn carry_out(shared: &Rc<Shared>, order: &str) -> Result<Value> {
             let seconds = seconds.parse().context("how long")?;
             hold(shared, Duration::from_secs(seconds)).await
         }
-        ["moved", node] => {
+        ["lose", node] => {
             let node = node.parse().context("which node")?;
+            json!({"groups": shared.board.borrow_mut().lose(node, clock::uptime())})
+        }
+        ["back"] => {
             let before = shared.board.borrow().rejoined;
-            shared.board.borrow_mut().lose(node, clock::uptime());
             let came = until(shared, Board::is_back).await;
             let board = shared.board.borrow();
             json!({"came": came, "groups": spread::told(board.to_back()), "rejoined": board.rejoined - before})

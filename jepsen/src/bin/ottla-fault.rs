@@ -52,7 +52,7 @@ enum Command {
     Sim(SimArguments),
     /// Run histories of simulated consumer groups and judge each. Exit code 0: all valid, 1: not.
     Groups(SimArguments),
-    /// Drive many consumer groups as the orders on stdin say: find, join, hold SECONDS, moved NODE, check.
+    /// Drive many consumer groups as the orders on stdin say: find, join, hold SECONDS, lose NODE, back, check.
     GroupsLoad(GroupsLoadArguments),
     /// Judge a history of the log workload: `*.edn` or `*.jsonl`.
     Check {

@@ -251,14 +251,16 @@ impl Board {
             .collect()
     }
 
-    /// A node is dead.
-    pub(super) fn lose(&mut self, node: i32, now: Duration) {
+    /// A node is about to die; how many groups it coordinates. Said before, because some members notice at once.
+    pub(super) fn lose(&mut self, node: i32, now: Duration) -> usize {
         self.lost_at = now;
         for group in &mut self.groups {
             let is_lost = group.places.iter().any(|place| place.node == Some(node));
             group.lost = is_lost.then_some(node);
             group.back_at = None;
         }
+        let lost = self.groups.iter().filter(|group| group.lost.is_some());
+        lost.count()
     }
 
     /// How many groups each node coordinates.
@@ -384,7 +386,7 @@ mod tests {
         let mut board = board(Protocol::Classic);
         holds(&mut board, 0, 1, &[0]);
         holds(&mut board, 1, 1, &[1]);
-        board.lose(1, NOW);
+        assert_eq!(board.lose(1, NOW), 1);
         for place in 0..2 {
             let seat = Seat { group: 0, place };
             assert!(!board.is_back());

@@ -38,11 +38,12 @@ impl Member {
         let answer = self.link()?.call(&request, WITHIN).await?;
         let response = answer.decode()?;
         accepted("heartbeat", response.error_code)?;
-        self.is_news = response.assignment.is_some();
         let told = response.assignment.as_ref().map(partitions);
-        let has_changed = told.is_some() || response.member_epoch != epoch;
-        if has_changed {
-            let owned = told.unwrap_or_else(|| self.owned.clone());
+        // Who says everything is told everything, also what it has already.
+        let owned = told.filter(|told| *told != self.owned);
+        self.is_news = owned.is_some();
+        if self.is_news || response.member_epoch != epoch {
+            let owned = owned.unwrap_or_else(|| self.owned.clone());
             self.has(response.member_epoch, owned);
         }
         // What was handed over or taken up is said at once.
