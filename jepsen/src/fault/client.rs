@@ -71,6 +71,12 @@ impl Connection {
         }
     }
 
+    /// Waits, while nothing is asked, until the connection is of no use.
+    pub(crate) async fn ended(&self) {
+        // Whatever comes now was not asked for.
+        let _ = self.stream.peek(&mut [0]).await;
+    }
+
     async fn exchange<R: Request>(&mut self, request: &R) -> Result<Answer<R>, CallError> {
         let version = R::API.served().max;
         let header = RequestHeader {

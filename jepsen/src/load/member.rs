@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use ottla::clock;
 use ottla::wire::Uuid;
 use ottla::wire::error_code::ErrorCode;
+use ottla::wire::messages::api_versions::ApiVersionsRequest;
 use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 use ottla::wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -240,7 +241,11 @@ impl Member {
             self.next_commit = self.some_time_within(self.shared.options.commit);
             return Ok(());
         }
-        sleep_until(self.next_heartbeat.min(self.next_commit)).await;
+        let next = self.next_heartbeat.min(self.next_commit);
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = self.link()?.ended() => return Err(Trouble::Away),
+        }
         if self.next_heartbeat <= Instant::now() {
             self.say_here().await?;
         }
@@ -255,7 +260,16 @@ impl Member {
 
     async fn connect(&mut self) -> Result<(), Trouble> {
         let home = self.shared.home(&self.group).await?;
-        self.link = Some(Connection::open(home.address, WITHIN).await?);
+        let mut link = Connection::open(home.address, WITHIN).await?;
+        // As clients begin. A node needs more for a connection that has asked than for one that has not.
+        let hello = ApiVersionsRequest {
+            client_software_name: Cow::Borrowed("ottla-fault"),
+            client_software_version: Cow::Borrowed("0"),
+            ..ApiVersionsRequest::default()
+        };
+        let answer = link.call(&hello, WITHIN).await?;
+        accepted("hello", answer.decode()?.error_code)?;
+        self.link = Some(link);
         let mut board = self.shared.board.borrow_mut();
         board.connected(self.seat, home.node);
         self.is_news = true;
