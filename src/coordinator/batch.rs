@@ -110,7 +110,7 @@ mod tests {
         let bytes = encode(std::slice::from_ref(&written), WallMillis::ZERO).unwrap();
         let mut read = Vec::new();
         replay(&BatchView::parse(&bytes).unwrap(), &mut |record| {
-            read.push(record)
+            read.push(record);
         })
         .unwrap();
         assert_eq!(read, [written]);
