@@ -38,9 +38,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Which protocol the members speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
-    /// JoinGroup, SyncGroup, Heartbeat.
+    /// `JoinGroup`, `SyncGroup`, `Heartbeat`.
     Classic,
-    /// ConsumerGroupHeartbeat.
+    /// `ConsumerGroupHeartbeat`.
     Consumer,
 }
 

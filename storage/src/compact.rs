@@ -1,6 +1,6 @@
 //! Log compaction, "the cleaner": of the records of a key only the latest stays.
 //!
-//! A *round* cleans one log. It reads the dirty part (what no round has seen) into an [`OffsetMap`], copies all segments
+//! A *round* cleans one log. It reads the dirty part (what no round has seen) into an offset map, copies all segments
 //! below it without the records that a later one has superseded, and has the log's writer put the copies in place of
 //! the originals, group by group.
 //!

@@ -396,6 +396,6 @@ mod tests {
             board.heard(seat, LATER);
         }
         assert!(board.is_back());
-        assert_eq!(board.to_back(), [LATER - NOW]);
+        assert_eq!(board.to_back(), [LATER.saturating_sub(NOW)]);
     }
 }

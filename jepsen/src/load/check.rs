@@ -76,7 +76,9 @@ async fn compare(shared: &Rc<Shared>) -> Result<(), Trouble> {
         }
     }
     let mut board = shared.board.borrow_mut();
-    found.into_iter().for_each(|what| board.problem(what));
+    for what in found {
+        board.problem(what);
+    }
     Ok(())
 }
 

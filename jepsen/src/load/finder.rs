@@ -1,4 +1,4 @@
-//! Where coordinators are: one FindCoordinator for everybody who asks at about the same time.
+//! Where coordinators are: one `FindCoordinator` for everybody who asks at about the same time.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! One member of one group: finds its coordinator, joins, says that it is there, and commits.
 //!
 //! - A member that loses its coordinator keeps its id and its generation: the next one knows them, or says so.
-//! - One request at a time on a connection of its own, so that nobody waits behind somebody's parked JoinGroup.
+//! - One request at a time on a connection of its own, so that nobody waits behind somebody's parked `JoinGroup`.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};

@@ -32,6 +32,10 @@ pub(super) enum Phase {
 
 /// A client of a group.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what it speaks, how it speaks, and whether it is there are facts of their own"
+)]
 pub(super) struct Client {
     number: usize,
     pub(super) group: GroupId,

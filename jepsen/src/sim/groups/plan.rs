@@ -105,7 +105,7 @@ impl Shape {
             },
             is_cooperative: rng.chance(50),
         };
-        let groups: Vec<_> = (0..1 + rng.index(3)).map(|_| group(rng)).collect();
+        let groups: Vec<_> = (0..=rng.index(3)).map(|_| group(rng)).collect();
         let client = |rng: &mut Rng| ClientShape {
             group: rng.index(groups.len()),
             instance: rng.chance(45).then(|| rng.index(3)),

@@ -423,10 +423,10 @@ impl<'p> World<'p> {
                     }
                 }
             }
-            (Request::DeleteOffsets(_), Response::DeleteOffsets(Ok(answers))) => {
-                if answers.contains(&Ok(())) {
-                    self.counts.add("offset deleted");
-                }
+            (Request::DeleteOffsets(_), Response::DeleteOffsets(Ok(answers)))
+                if answers.contains(&Ok(())) =>
+            {
+                self.counts.add("offset deleted");
             }
             (Request::DeleteGroup(_), Response::DeleteGroup(Ok(()))) => {
                 self.counts.add("group deleted");
