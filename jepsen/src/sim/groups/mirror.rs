@@ -177,16 +177,15 @@ impl Group {
         self.kind = Some(Kind::Classic);
         self.number = value.generation;
         self.members = value.members.iter().map(|it| it.member.clone()).collect();
-        let members = &self.members;
-        self.instances.retain(|_, member| members.contains(member));
-        let gone: Vec<_> = self.instances.clone().into_iter().collect();
+        let before_it = std::mem::take(&mut self.instances);
         for member in &value.members {
             if let Some(instance) = &member.instance {
                 self.own(instance, &member.member);
             }
         }
-        for (instance, member) in gone {
-            if self.instances.get(&instance) != Some(&member) {
+        for (instance, member) in before_it {
+            let now = self.instances.get(&instance);
+            if now.is_some_and(|now| *now != member) {
                 self.replaced.insert(member);
             }
         }
