@@ -150,7 +150,10 @@ impl Commits {
             let text = format!("{told:?} is fetched after {acknowledged} was acknowledged");
             return Err(broken(key, &text));
         }
-        let may_expire = self.expires.get(&acknowledged).is_none_or(|at| *at <= wall);
+        // A later commit that nobody was told of may have had less time.
+        let last = offset.said.iter().rev().find_map(|said| said.commit);
+        let last = last.unwrap_or_default().max(acknowledged);
+        let may_expire = self.expires.get(&last).is_none_or(|at| *at <= wall);
         if told.is_none() && acknowledged > offset.deleted && !may_expire {
             let text = format!("nothing is fetched after {acknowledged} was acknowledged");
             return Err(broken(key, &text));
