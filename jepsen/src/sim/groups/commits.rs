@@ -152,8 +152,8 @@ impl Commits {
         }
         // A later commit that nobody was told of may have had less time.
         let last = offset.said.iter().rev().find_map(|said| said.commit);
-        let last = last.unwrap_or_default().max(acknowledged);
-        let may_expire = self.expires.get(&last).is_none_or(|at| *at <= wall);
+        let is_over = |commit| self.expires.get(&commit).is_none_or(|at| *at <= wall);
+        let may_expire = is_over(acknowledged) || last.is_some_and(is_over);
         if told.is_none() && acknowledged > offset.deleted && !may_expire {
             let text = format!("nothing is fetched after {acknowledged} was acknowledged");
             return Err(broken(key, &text));
