@@ -147,11 +147,6 @@ impl ClassicGroup {
         &self.protocol_type
     }
 
-    /// How many members there are.
-    pub fn member_count(&self) -> usize {
-        self.members.len()
-    }
-
     /// Whether it is in the state `Empty`. One that waits for its first members is not.
     pub fn is_empty(&self) -> bool {
         self.state == State::Empty

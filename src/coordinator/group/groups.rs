@@ -454,7 +454,8 @@ impl Groups {
         }
         let upgraded = match std::mem::replace(&mut group.kind, Kind::none(id)) {
             Kind::Consumer(consumer) => consumer,
-            Kind::Classic(classic) if classic.member_count() > 0 => {
+            // One whose members have just gone may not have written that: its generation goes on.
+            Kind::Classic(classic) if !classic.is_empty() => {
                 Box::new(ConsumerGroup::of_classic(cx, id.clone(), *classic, fx))
             }
             empty @ Kind::Classic(_) => {
