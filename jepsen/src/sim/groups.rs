@@ -23,9 +23,9 @@
 //!   members all groups go in the end.
 //!
 //! What a zombie says after the move is left out where only the node around it can help: fetched offsets (the broker
-//! answers them only if it is sure that it was not replaced meanwhile), and "all is well" to members that its successor
-//! has removed. For C1 what it assigns counts in classic generations alone: it commits nothing, so it can't move a
-//! partition, but it repeats to a member what that had when the zombie last knew.
+//! answers them only if the controller has answered it within its session), and "all is well" to members that its
+//! successor has removed. So is what it repeats to a member of what that had when the zombie last knew: it commits nothing,
+//! so it moves no partition.
 
 mod assignment;
 mod client;
