@@ -41,8 +41,13 @@ pub enum Resource<'a> {
 }
 
 /// What can be done to a group.
-pub const GROUP_OPERATIONS: &[Operation] =
-    &[Operation::Read, Operation::Delete, Operation::Describe];
+pub const GROUP_OPERATIONS: &[Operation] = &[
+    Operation::Read,
+    Operation::Delete,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+];
 
 /// What can be done to the cluster.
 pub const CLUSTER_OPERATIONS: &[Operation] = &[

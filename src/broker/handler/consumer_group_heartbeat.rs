@@ -25,6 +25,10 @@ pub(crate) async fn handle<'r>(
 ) -> ConsumerGroupHeartbeatResponse<'r> {
     let id = match group::member_of(cx, &request.group_id) {
         Ok(id) => id,
+        Err(ErrorCode::InvalidGroupId) => {
+            let error = GroupError::InvalidRequest("GroupId can't be empty.");
+            return refused((&error).into(), Some(error.to_string()));
+        }
         Err(code) => return refused(code, None),
     };
     if request.member_id.is_empty() && (cx.version >= OWN_ID_SINCE || request.member_epoch != 0) {

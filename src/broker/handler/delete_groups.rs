@@ -28,7 +28,6 @@ pub(crate) async fn handle<'r>(
 async fn delete<'r>(cx: &Context, id: Cow<'r, str>) -> DeletableGroupResult<'r> {
     let (error_code, message) = match group::check(cx, Operation::Delete, &id) {
         Err(code) => (code, None),
-        Ok(()) if id.is_empty() => (ErrorCode::InvalidGroupId, None),
         Ok(()) => match group::ask(cx, &id, DeleteGroup((&*id).into())).await {
             Ok(()) => (ErrorCode::None, None),
             Err(error) => (ErrorCode::from(&error), Some(error.to_string())),

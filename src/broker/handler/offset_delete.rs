@@ -32,6 +32,9 @@ async fn delete<'r>(
     request: OffsetDeleteRequest<'r>,
 ) -> Result<Vec<OffsetDeleteResponseTopic<'r>>, ErrorCode> {
     group::check(cx, Operation::Delete, &request.group_id)?;
+    if request.group_id.is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     let mut of = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {

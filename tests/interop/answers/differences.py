@@ -1,5 +1,6 @@
 """Where ottla's answer may differ from Apache Kafka's: (API, label) or a field, and why. What is not here is a fault."""
 
+EPOCH = "the first member of a group finds it in epoch 1, in Kafka 4.4 in epoch 2; only that it rises is promised"
 CASES = {
     (18, "plain"): "ottla has feature levels of its own, and none of Kafka's",
     (0, "unknown codec"): "Kafka's UNKNOWN_SERVER_ERROR is a broker's fault; ottla says what is wrong with the batch",
@@ -23,6 +24,15 @@ CASES = {
     (55, "plain"): "the quorum is ottla's own: it has directory ids, and no listener that Kafka could name",
     (75, "unknown"): "operations on a topic that is not there are not told",
     (75, "invalid"): "operations on a topic that is not there are not told",
+    (47, "nothing is left"): "a group that has neither members nor offsets is gone at once, in Kafka after some minutes",
+    (68, "nothing new"): EPOCH,
+    (68, "a full one"): EPOCH,
+    (68, "static"): EPOCH,
+    (68, "static, back with another id"): EPOCH,
+    (68, "a group with offsets alone"): EPOCH,
+    (69, "stable"): EPOCH,
+    (69, "two"): EPOCH,
+    (69, "with operations"): EPOCH,
     (-1, "Produce 2"): "advertised for old librdkafka only, and answered with UNSUPPORTED_VERSION (docs/protocol.md)",
     (-1, "Metadata 1, array of -2"): "a negative length that is not -1 is refused everywhere",
     (-1, "Metadata 12, tag twice"): "tags must ascend, as the protocol says",
