@@ -14,7 +14,6 @@ mod partition;
 mod thread;
 
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -37,7 +36,6 @@ pub struct Coordinators {
     settings: GroupConfig,
     replicas: Arc<Replicas>,
     inbox: Arc<Inbox>,
-    group_count: Arc<AtomicUsize>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -49,7 +47,6 @@ impl Coordinators {
             settings,
             replicas,
             inbox: Arc::default(),
-            group_count: Arc::default(),
             thread: Mutex::new(None),
         }
     }
@@ -57,11 +54,6 @@ impl Coordinators {
     /// What groups are asked to keep to.
     pub fn config(&self) -> &GroupConfig {
         &self.settings
-    }
-
-    /// How many groups this broker coordinates.
-    pub fn group_count(&self) -> usize {
-        self.group_count.load(Ordering::Relaxed)
     }
 
     /// Starts the thread.
@@ -74,7 +66,6 @@ impl Coordinators {
             self.settings.clone(),
             self.replicas.clone(),
             self.inbox.clone(),
-            self.group_count.clone(),
         );
         let thread = std::thread::Builder::new()
             .name("coordinator".to_owned())

@@ -37,9 +37,7 @@ impl From<&GroupError> for ErrorCode {
             GroupError::UnknownMemberId => Self::UnknownMemberId,
             GroupError::MemberIdRequired => Self::MemberIdRequired,
             GroupError::GroupMaxSizeReached => Self::GroupMaxSizeReached,
-            GroupError::InconsistentGroupProtocol | GroupError::OtherGroupType => {
-                Self::InconsistentGroupProtocol
-            }
+            GroupError::InconsistentGroupProtocol => Self::InconsistentGroupProtocol,
             GroupError::IllegalGeneration => Self::IllegalGeneration,
             GroupError::RebalanceInProgress => Self::RebalanceInProgress,
             GroupError::FencedInstanceId => Self::FencedInstanceId,
@@ -52,7 +50,6 @@ impl From<&GroupError> for ErrorCode {
             GroupError::GroupIdNotFound => Self::GroupIdNotFound,
             GroupError::NonEmptyGroup => Self::NonEmptyGroup,
             GroupError::GroupSubscribedToTopic => Self::GroupSubscribedToTopic,
-            GroupError::UnknownTopicOrPartition => Self::UnknownTopicOrPartition,
             GroupError::UnsupportedVersion(_) => Self::UnsupportedVersion,
         }
     }

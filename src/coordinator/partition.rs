@@ -140,13 +140,6 @@ impl Partition {
         Arc::ptr_eq(&self.replica, replica)
     }
 
-    pub(super) fn group_count(&self) -> usize {
-        match &self.state {
-            State::Serving(serving) => serving.shard.group_count(),
-            _ => 0,
-        }
-    }
-
     pub(super) fn ask(&mut self, cx: &Cx<'_>, asked: Asked) {
         let Asked { request, to, .. } = asked;
         let error = match &mut self.state {

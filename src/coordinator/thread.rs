@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::GROUP_TOPIC;
@@ -24,7 +23,6 @@ pub(super) struct Worker {
     settings: GroupConfig,
     replicas: Arc<Replicas>,
     inbox: Arc<Inbox>,
-    group_count: Arc<AtomicUsize>,
     image: Arc<MetadataImage>,
     partitions: BTreeMap<PartitionIndex, Partition>,
     deadlines: Deadlines<PartitionIndex>,
@@ -36,14 +34,12 @@ impl Worker {
         settings: GroupConfig,
         replicas: Arc<Replicas>,
         inbox: Arc<Inbox>,
-        group_count: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             me,
             settings,
             replicas,
             inbox,
-            group_count,
             image: Arc::default(),
             partitions: BTreeMap::new(),
             deadlines: Deadlines::default(),
@@ -59,8 +55,6 @@ impl Worker {
                 return self.stop(mail.asked);
             }
             self.see_to(mail);
-            let count = self.partitions.values().map(Partition::group_count).sum();
-            self.group_count.store(count, Ordering::Relaxed);
         }
     }
 

@@ -132,19 +132,9 @@ impl ClassicGroup {
         self.timers.next()
     }
 
-    /// The group's name.
-    pub fn id(&self) -> &GroupId {
-        &self.id
-    }
-
     /// The generation.
     pub fn generation(&self) -> i32 {
         self.generation
-    }
-
-    /// `consumer`, ...; empty if it never had members.
-    pub fn protocol_type(&self) -> &str {
-        &self.protocol_type
     }
 
     /// Whether it is in the state `Empty`. One that waits for its first members is not.

@@ -69,13 +69,7 @@ pub enum GroupError {
     /// A member reads the topic.
     #[error("a member of the group is subscribed to the topic")]
     GroupSubscribedToTopic,
-    /// No such partition.
-    #[error("there is no such topic or partition")]
-    UnknownTopicOrPartition,
     /// The request's version lacks what the group needs.
     #[error("{0}")]
     UnsupportedVersion(&'static str),
-    /// The group's kind does not allow it.
-    #[error("the group is of another type")]
-    OtherGroupType,
 }

@@ -53,11 +53,15 @@ impl Kind {
         }
     }
 
-    fn has_members(&self) -> bool {
+    fn check_delete(&self) -> Result<(), GroupError> {
         match self {
-            Self::Classic(group) => !group.is_empty(),
-            Self::Consumer(group) => !group.is_empty(),
+            Self::Classic(group) => group.check_delete(),
+            Self::Consumer(group) => group.check_delete(),
         }
+    }
+
+    fn has_members(&self) -> bool {
+        self.check_delete().is_err()
     }
 
     fn offsets_expire(&self) -> Expiry {
@@ -559,12 +563,11 @@ impl Groups {
         if let Kind::Classic(classic) = &group.kind {
             classic.check_delete_offsets()?;
         }
-        let known = group.offsets.all();
         let deleted = delete.of.iter().map(|of| {
             if group.kind.is_subscribed(&of.topic) {
                 return Err(GroupError::GroupSubscribedToTopic);
             }
-            if known.contains(of) {
+            if group.offsets.knows(of) {
                 forget(&delete.group, [of.clone()], fx);
             }
             Ok(())
@@ -574,9 +577,7 @@ impl Groups {
 
     fn delete(&mut self, id: &GroupId, fx: &mut Effects) -> Result<(), GroupError> {
         let group = self.all.get_mut(id).ok_or(GroupError::GroupIdNotFound)?;
-        if group.kind.has_members() {
-            return Err(GroupError::NonEmptyGroup);
-        }
+        group.kind.check_delete()?;
         group.delete(id, fx);
         Ok(())
     }
@@ -623,7 +624,7 @@ fn expire(cx: &Cx<'_>, id: &GroupId, group: &mut Group, fx: &mut Effects) {
     let expired = group
         .offsets
         .expired(cx.wall, expiry, retention, is_renewed);
-    if !group.kind.has_members() && expired.len() == group.offsets.all().len() {
+    if !group.kind.has_members() && group.offsets.are_all(&expired) {
         group.delete(id, fx);
     } else {
         forget(id, expired, fx);

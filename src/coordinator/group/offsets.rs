@@ -121,9 +121,26 @@ impl Offsets {
 
     /// Those of a topic, and those that are on their way.
     pub(super) fn of_topic(&self, topic: &str) -> BTreeSet<TopicPartition> {
-        let mut all = self.all();
-        all.retain(|of| &*of.topic == topic);
-        all
+        let committed = self.committed.get_key_value(topic);
+        let committed = committed.into_iter().flat_map(|(topic, partitions)| {
+            partitions.keys().map(|partition| TopicPartition {
+                topic: topic.clone(),
+                partition: *partition,
+            })
+        });
+        let on_the_way = self.on_the_way.keys().filter(|of| &*of.topic == topic);
+        committed.chain(on_the_way.cloned()).collect()
+    }
+
+    /// Whether there is one, or one is on its way.
+    pub(super) fn knows(&self, of: &TopicPartition) -> bool {
+        self.find(of).is_some() || self.on_the_way.contains_key(of)
+    }
+
+    /// Whether there are no others than these, which are committed, and none on its way.
+    pub(super) fn are_all(&self, these: &[TopicPartition]) -> bool {
+        let count: usize = self.committed.values().map(BTreeMap::len).sum();
+        self.on_the_way.is_empty() && count == these.len()
     }
 
     /// Those whose topic is no more: it was deleted when nobody here could take notice.

@@ -10,6 +10,7 @@
 //! - What is decided while a batch is on its way shares the next one (group commit).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use ottla_storage::ids::Offset;
 use ottla_storage::planted::is_planted;
@@ -21,7 +22,6 @@ use super::groups::{Groups, Outcomes};
 use super::names::GroupId;
 use super::record::{Fact, OffsetValue, Record};
 use super::request::{AskId, Request, Response, TopicPartition};
-use std::sync::Arc;
 
 /// A batch on its way into the log; they ascend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
