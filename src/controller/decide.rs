@@ -40,6 +40,9 @@ pub struct Settings {
     pub partitions_default: i32,
     /// `default.replication.factor`; `None` is min(3, brokers).
     pub replication_factor_default: Option<i16>,
+    /// Nodes that the quorum was to begin with. They count as brokers before they have registered: the first of three that
+    /// is up would otherwise make topics with one replica for good, those of the consumer groups too.
+    pub founder_count: usize,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
     /// Facts that one user operation may make.
@@ -62,6 +65,7 @@ impl Settings {
         Self {
             partitions_default: config.broker.partitions_default,
             replication_factor_default: config.broker.replication_factor_default,
+            founder_count: config.peers.len(),
             delete_topics: config.broker.delete_topics,
             operation_records_max: OPERATION_RECORDS_MAX,
             session_timeout: config.controller.session_timeout,

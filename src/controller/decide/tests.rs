@@ -29,6 +29,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         partitions_default: 1,
         replication_factor_default: None,
+        founder_count: 0,
         delete_topics: true,
         operation_records_max: OPERATION_RECORDS_MAX,
         session_timeout: SESSION_TIMEOUT,

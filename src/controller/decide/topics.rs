@@ -172,7 +172,10 @@ fn place(
         topic.replication_factor,
         settings.replication_factor_default,
     ) {
-        (-1, None) => placer.broker_count().clamp(1, 3),
+        (-1, None) => placer
+            .broker_count()
+            .max(settings.founder_count)
+            .clamp(1, 3),
         (-1, Some(default)) => usize::try_from(default).unwrap_or(0),
         // Negative is no number of replicas, and neither is 0.
         (given, _) => usize::try_from(given).unwrap_or(0),

@@ -68,6 +68,34 @@ fn the_defaults_follow_the_settings_and_the_brokers() {
     assert_eq!((created.partitions, created.replication_factor), (4, 2));
 }
 
+/// A topic that the first of three nodes makes would have one replica for good.
+#[test]
+fn a_default_waits_for_the_nodes_that_the_cluster_begins_with() {
+    let three = || Settings {
+        founder_count: 3,
+        ..settings()
+    };
+    let one_replica = NewTopic {
+        replication_factor: 1,
+        ..topic("one")
+    };
+    for registered in [1, 2] {
+        let mut world = World::with_brokers(three(), registered);
+        assert_eq!(
+            world.create_one(topic("t")),
+            Err(PlacementError::TooFewBrokers {
+                wanted: 3,
+                registered: usize::from(registered),
+            }
+            .into())
+        );
+        world.create_one(one_replica.clone()).unwrap();
+    }
+    let mut world = World::with_brokers(three(), 3);
+    let created = world.create_one(topic("t")).unwrap();
+    assert_eq!(created.replication_factor, 3);
+}
+
 #[test]
 fn each_wrong_topic_has_its_error() {
     let mut world = World::with_brokers(settings(), 2);
