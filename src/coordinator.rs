@@ -128,34 +128,32 @@ impl Drop for Coordinators {
     }
 }
 
-/// Which of `partition_count` partitions a group belongs to: Kafka's hash of its id.
+/// Which of `partition_count` partitions a group belongs to: Kafka's hash of its id, without its sign.
 pub fn partition_of(group: &str, partition_count: usize) -> Option<PartitionIndex> {
     let count = i32::try_from(partition_count).ok().filter(|n| *n > 0)?;
     let hash = group.encode_utf16().fold(0_i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
-    PartitionIndex::from_wire((hash & i32::MAX) % count)
+    // The one number without a positive counterpart is 0 in Kafka.
+    PartitionIndex::from_wire(hash.checked_abs().unwrap_or(0) % count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The numbers of `Utils.abs(groupId.hashCode()) % 50`.
+    /// The numbers of Kafka's `Utils.abs(groupId.hashCode()) % 50`, of hashes of either sign.
     #[test]
     fn a_group_is_where_kafka_has_it() {
         let at = |group| partition_of(group, 50).unwrap().get();
         assert_eq!(at(""), 0);
-        assert_eq!(at("a"), 97 % 50);
-        assert_eq!(at("console-consumer"), java_hash_mod("console-consumer"));
-        assert_eq!(at("\u{1f600}"), java_hash_mod("\u{1f600}"));
+        assert_eq!(at("a"), 47);
+        assert_eq!(at("console-consumer"), 40);
+        assert_eq!(at("my-group"), 12);
+        assert_eq!(at("group1"), 40);
+        assert_eq!(at("\u{1f600}"), 49);
+        // Its hash is -2147483648.
+        assert_eq!(at("polygenelubricants"), 0);
         assert_eq!(partition_of("a", 0), None);
-    }
-
-    fn java_hash_mod(text: &str) -> i32 {
-        let hash = text.encode_utf16().fold(0_i64, |hash, unit| {
-            (hash * 31 + i64::from(unit)) & 0xffff_ffff
-        });
-        i32::try_from((hash & 0x7fff_ffff) % 50).unwrap()
     }
 }
