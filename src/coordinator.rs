@@ -14,6 +14,7 @@ mod partition;
 mod thread;
 
 use std::io;
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -23,7 +24,7 @@ use crate::config::GroupConfig;
 use crate::metadata::{BrokerId, MetadataDelta, MetadataImage, PartitionIndex};
 use crate::replica::Replicas;
 use group::error::GroupError;
-use group::request::Question;
+use group::request::{Question, Response};
 use inbox::{Asked, Inbox, News};
 
 /// The topic that holds what coordinators know of groups.
@@ -100,25 +101,45 @@ impl Coordinators {
         });
     }
 
-    /// Asks the coordinator of a partition.
-    ///
-    /// # Errors
-    /// Its refusal; who asks the wrong broker, or too early, is refused as well.
-    pub async fn ask<Q: Question>(
-        &self,
-        partition: PartitionIndex,
-        question: Q,
-    ) -> Result<Q::Answer, GroupError> {
+    /// Asks the coordinator of a partition, which begins at once.
+    pub fn ask<Q: Question>(&self, partition: PartitionIndex, question: Q) -> Pending<Q> {
         let (to, answered) = oneshot::channel();
         let asked = Asked {
             partition,
             request: question.into_request(),
             to,
         };
-        self.inbox.ask(asked)?;
+        Pending {
+            answered: self.inbox.ask(asked).map(|()| answered),
+            question: PhantomData,
+        }
+    }
+}
+
+/// An answer that is to come.
+#[derive(Debug)]
+pub struct Pending<Q> {
+    answered: Result<oneshot::Receiver<Response>, GroupError>,
+    question: PhantomData<fn(Q)>,
+}
+
+impl<Q: Question> Pending<Q> {
+    /// Of a question that nobody was asked.
+    pub fn refused(error: GroupError) -> Self {
+        Self {
+            answered: Err(error),
+            question: PhantomData,
+        }
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// The coordinator's refusal; who asks the wrong broker, or too early, is refused as well.
+    pub async fn answer(self) -> Result<Q::Answer, GroupError> {
         // The thread drops nobody, unless it ends.
-        let answer = answered.await.map_err(|_| GroupError::NotCoordinator)?;
-        Q::answer(answer)
+        let answer = self.answered?.await;
+        Q::answer(answer.map_err(|_| GroupError::NotCoordinator)?)
     }
 }
 

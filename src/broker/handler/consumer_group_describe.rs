@@ -1,6 +1,7 @@
 //! `ConsumerGroupDescribe`: groups of the new consumer protocol, what their members have and are to have.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::group;
 use crate::broker::authorize::{GROUP_OPERATIONS, Operation, Resource, allowed_operations};
@@ -23,8 +24,10 @@ pub(crate) async fn handle<'r>(
     cx: &Context,
     request: ConsumerGroupDescribeRequest<'r>,
 ) -> ConsumerGroupDescribeResponse<'r> {
-    let mut groups = Vec::with_capacity(request.group_ids.len());
-    for id in request.group_ids {
+    // A name that is repeated would have its group in the answer as often, however large it is.
+    let names: BTreeSet<Cow<'r, str>> = request.group_ids.into_iter().collect();
+    let mut groups = Vec::with_capacity(names.len());
+    for id in names {
         let mut described = describe(cx, id).await;
         if request.include_authorized_operations && described.error_code == ErrorCode::None {
             let resource = Resource::Group(&described.group_id);

@@ -15,27 +15,30 @@ pub(crate) async fn handle<'r>(
     cx: &Context,
     request: DeleteGroupsRequest<'r>,
 ) -> DeleteGroupsResponse<'r> {
-    let mut results = Vec::with_capacity(request.groups_names.len());
-    for id in request.groups_names {
-        results.push(delete(cx, id).await);
+    // All begin before the first is waited for: they share batches of the log.
+    let begin = |id: Cow<'r, str>| {
+        let may = group::check(cx, Operation::Delete, &id);
+        let pending = may.map(|()| group::begin(cx, &id, DeleteGroup((&*id).into())));
+        (id, pending)
+    };
+    let begun: Vec<_> = request.groups_names.into_iter().map(begin).collect();
+    let mut results = Vec::with_capacity(begun.len());
+    for (group_id, pending) in begun {
+        let (error_code, message) = match pending {
+            Err(code) => (code, None),
+            Ok(pending) => match pending.answer().await {
+                Ok(()) => (ErrorCode::None, None),
+                Err(error) => (ErrorCode::from(&error), Some(error.to_string())),
+            },
+        };
+        results.push(DeletableGroupResult {
+            group_id,
+            error_code,
+            error_message: message.map(Cow::Owned),
+        });
     }
     DeleteGroupsResponse {
         results,
         ..DeleteGroupsResponse::default()
-    }
-}
-
-async fn delete<'r>(cx: &Context, id: Cow<'r, str>) -> DeletableGroupResult<'r> {
-    let (error_code, message) = match group::check(cx, Operation::Delete, &id) {
-        Err(code) => (code, None),
-        Ok(()) => match group::ask(cx, &id, DeleteGroup((&*id).into())).await {
-            Ok(()) => (ErrorCode::None, None),
-            Err(error) => (ErrorCode::from(&error), Some(error.to_string())),
-        },
-    };
-    DeletableGroupResult {
-        group_id: id,
-        error_code,
-        error_message: message.map(Cow::Owned),
     }
 }

@@ -1,6 +1,7 @@
 //! `DescribeGroups`: classic groups, their members and what these read.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::group;
 use crate::broker::authorize::{GROUP_OPERATIONS, Operation, Resource, allowed_operations};
@@ -19,8 +20,10 @@ pub(crate) async fn handle<'r>(
     cx: &Context,
     request: DescribeGroupsRequest<'r>,
 ) -> DescribeGroupsResponse<'r> {
-    let mut groups = Vec::with_capacity(request.groups.len());
-    for id in request.groups {
+    // A name that is repeated would have its group in the answer as often, however large it is.
+    let names: BTreeSet<Cow<'r, str>> = request.groups.into_iter().collect();
+    let mut groups = Vec::with_capacity(names.len());
+    for id in names {
         let mut described = describe(cx, id).await;
         if request.include_authorized_operations && described.error_code == ErrorCode::None {
             let resource = Resource::Group(&described.group_id);

@@ -8,7 +8,7 @@ use crate::controller::command::NewTopic;
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::{GroupId, InstanceId};
 use crate::coordinator::group::request::{Client, Identity, Question};
-use crate::coordinator::{GROUP_TOPIC, partition_of};
+use crate::coordinator::{GROUP_TOPIC, Pending, partition_of};
 use crate::metadata::PartitionIndex;
 use crate::wire::error_code::ErrorCode;
 
@@ -18,8 +18,15 @@ pub(super) async fn ask<Q: Question>(
     group: &str,
     question: Q,
 ) -> Result<Q::Answer, GroupError> {
-    let partition = partition(cx, group).ok_or(GroupError::NotCoordinator)?;
-    cx.broker.coordinators.ask(partition, question).await
+    begin(cx, group, question).answer().await
+}
+
+/// The same; the answer can be waited for when others have been asked too.
+pub(super) fn begin<Q: Question>(cx: &Context, group: &str, question: Q) -> Pending<Q> {
+    match partition(cx, group) {
+        Some(partition) => cx.broker.coordinators.ask(partition, question),
+        None => Pending::refused(GroupError::NotCoordinator),
+    }
 }
 
 /// The partition that holds the group, once there are any.

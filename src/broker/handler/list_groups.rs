@@ -4,6 +4,7 @@ use super::group;
 use crate::broker::authorize::{Operation, Resource, authorize};
 use crate::broker::context::Context;
 use crate::coordinator::GROUP_TOPIC;
+use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::request::{ListFilter, Listed};
 use crate::metadata::PartitionIndex;
 use crate::wire::error_code::ErrorCode;
@@ -23,7 +24,8 @@ pub(crate) async fn handle(
     let may_all = authorize(cx, Operation::Describe, Resource::Cluster);
     let mut groups = Vec::new();
     for partition in led(cx) {
-        match cx.broker.coordinators.ask(partition, filter.clone()).await {
+        let listed = cx.broker.coordinators.ask(partition, filter.clone());
+        match listed.answer().await {
             Ok(listed) => groups.extend(
                 listed
                     .into_iter()
@@ -33,6 +35,8 @@ pub(crate) async fn handle(
                     })
                     .map(|one| shown(&one)),
             ),
+            // Its groups are another broker's to list by now.
+            Err(GroupError::NotCoordinator) => {}
             // A part of the list would pass for all of it.
             Err(error) => {
                 return ListGroupsResponse {
