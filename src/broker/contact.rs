@@ -37,12 +37,30 @@ impl Contact {
         self.sent.store(sent.as_millis(), Ordering::Release);
     }
 
-    /// Whether nobody else can have been given what this broker leads.
-    pub(crate) fn is_recent(&self, now: MonoMillis) -> bool {
-        match self.sent.load(Ordering::Acquire) {
-            NEVER => true,
-            sent => now.since(MonoMillis::from_millis(sent)) < self.session,
+    /// The last one until now.
+    pub(crate) fn last(&self) -> LastContact {
+        let sent = match self.sent.load(Ordering::Acquire) {
+            NEVER => None,
+            sent => Some(MonoMillis::from_millis(sent)),
+        };
+        LastContact {
+            session: self.session,
+            sent,
         }
+    }
+}
+
+/// A contact that was once the last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastContact {
+    session: Duration,
+    sent: Option<MonoMillis>,
+}
+
+impl LastContact {
+    /// Whether nobody else can have been given by now what this broker led when that was the last contact.
+    pub(crate) fn is_recent(&self, now: MonoMillis) -> bool {
+        self.sent.is_none_or(|sent| now.since(sent) < self.session)
     }
 }
 
@@ -57,11 +75,16 @@ mod tests {
     #[test]
     fn contact_lasts_for_a_session_from_the_heartbeat_that_was_answered() {
         let contact = Contact::new(Duration::from_secs(9));
-        assert!(contact.is_recent(at(100_000)));
+        assert!(contact.last().is_recent(at(100_000)));
         contact.heard(at(100_000));
-        assert!(contact.is_recent(at(108_999)));
-        assert!(!contact.is_recent(at(109_000)));
+        let first = contact.last();
+        assert!(first.is_recent(at(108_999)));
+        assert!(!first.is_recent(at(109_000)));
         contact.heard(at(108_500));
-        assert!(contact.is_recent(at(109_000)));
+        assert!(contact.last().is_recent(at(109_000)));
+        assert!(
+            !first.is_recent(at(109_000)),
+            "what was read then may be old"
+        );
     }
 }

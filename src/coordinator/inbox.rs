@@ -97,7 +97,7 @@ impl Inbox {
             return Err(GroupError::NotCoordinator);
         }
         if mail.asked.len() >= ASKS_MAX {
-            return Err(GroupError::LoadInProgress);
+            return Err(GroupError::NotAvailable);
         }
         mail.asked.push_back(asked);
         drop(mail);

@@ -2,6 +2,7 @@
 
 use super::group;
 use crate::broker::context::Context;
+use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::request::Heartbeat;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
@@ -22,6 +23,9 @@ async fn heartbeat(cx: &Context, request: &HeartbeatRequest<'_>) -> Result<(), E
             request.generation_id,
         ),
     };
-    let heard = group::ask(cx, &request.group_id, heartbeat).await;
-    heard.map_err(|error| (&error).into())
+    match group::ask(cx, &request.group_id, heartbeat).await {
+        // As in Kafka: the member's session begins anew with the loaded group, and most clients would give theirs up.
+        Ok(()) | Err(GroupError::LoadInProgress) => Ok(()),
+        Err(error) => Err((&error).into()),
+    }
 }

@@ -142,9 +142,15 @@ async fn ask(
     group: &str,
     fetch: FetchOffsets,
 ) -> Result<Vec<FetchedOffset>, GroupError> {
-    let fetched = group::ask(cx, group, fetch).await?;
-    // Afterwards: nobody else coordinated when it was read.
-    if cx.broker.contact.is_recent(clock::mono()) {
+    // Of before: while a core is held up a newer one may be heard of before this broker sees that it was deposed.
+    let contact = cx.broker.contact.last();
+    let fetched = group::ask(cx, group, fetch).await;
+    let fetched = fetched.map_err(|error| match error {
+        // Consumers of before Kafka 3.9 end at any other code that is not a load (KAFKA-17267).
+        GroupError::NotAvailable => GroupError::NotCoordinator,
+        error => error,
+    })?;
+    if contact.is_recent(clock::mono()) {
         Ok(fetched.offsets)
     } else {
         Err(GroupError::NotCoordinator)

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::group;
 use crate::broker::context::Context;
+use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::MemberId;
 use crate::coordinator::group::request::{Sync, Synced};
 use crate::wire::error_code::ErrorCode;
@@ -44,5 +45,9 @@ async fn sync(cx: &Context, request: &SyncGroupRequest<'_>) -> Result<Synced, Er
         assignments: assignments.collect(),
     };
     let synced = group::ask(cx, &request.group_id, sync).await;
-    synced.map_err(|error| (&error).into())
+    synced.map_err(|error| match error {
+        // Java's consumers end at that code here; told this they join again.
+        GroupError::LoadInProgress => ErrorCode::RebalanceInProgress,
+        error => (&error).into(),
+    })
 }
