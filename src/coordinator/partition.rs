@@ -31,6 +31,8 @@ use crate::replica::{OPEN_PAUSE, Replica, Watching};
 
 /// How long a log that could not be read back is left alone.
 const LOAD_PAUSE: Duration = Duration::from_secs(10);
+/// How long a log that is full or busy is left alone.
+const APPEND_PAUSE: Duration = Duration::from_millis(500);
 /// An open log takes a batch at once, so this never matters.
 const APPEND_WITHIN: Duration = Duration::from_mins(1);
 
@@ -70,10 +72,31 @@ struct Serving {
     /// Who waits, with the refusal that the question would get.
     asked: HashMap<AskId, (Response, oneshot::Sender<Response>)>,
     next_ask: u64,
-    /// Batches that wait for their turn, or for room in the partition's queue.
-    unsent: VecDeque<Submission>,
-    /// Whether a batch is with the partition.
-    is_appending: bool,
+    /// Batches that are not in the log, in their order. The first one may be with the partition.
+    unsent: VecDeque<Unsent>,
+    sending: Sending,
+}
+
+/// A batch that is to be appended.
+#[derive(Debug)]
+struct Unsent {
+    id: BatchId,
+    bytes: Vec<u8>,
+    record_count: u64,
+}
+
+/// How far the first batch is.
+#[derive(Debug, Default)]
+enum Sending {
+    /// It is not with the partition.
+    #[default]
+    Not,
+    /// It waits for room in the partition's queue.
+    Queueing(Submission),
+    /// The partition has it.
+    Appending,
+    /// The log did not take it, and may soon: when to try again.
+    Again(MonoMillis),
 }
 
 /// Told when the partition changes, or has room for more.
@@ -180,9 +203,14 @@ impl Partition {
         }
         match appended.end {
             Ok(end) => {
-                serving.is_appending = false;
+                serving.unsent.pop_front();
+                serving.sending = Sending::Not;
                 let event = Event::Appended(appended.batch, end);
                 serving.shard.handle(cx, event, &mut self.actions);
+            }
+            // Nothing was decided in vain. Who waits for too long is refused by the shard.
+            Err(error) if may_pass(&error) => {
+                serving.sending = Sending::Again(cx.now.saturating_add(APPEND_PAUSE));
             }
             Err(error) => self.read_again(cx.now, &error),
         }
@@ -201,7 +229,14 @@ impl Partition {
             State::Elsewhere | State::Settling(..) => None,
             State::Loading(..) => Some(cx.now),
             State::Opening(at) | State::Broken(_, at) => Some(*at),
-            State::Serving(serving) => serving.shard.next_deadline(),
+            State::Serving(serving) => {
+                let again = match serving.sending {
+                    Sending::Again(at) => Some(at),
+                    Sending::Not | Sending::Queueing(_) | Sending::Appending => None,
+                };
+                let both = [serving.shard.next_deadline(), again];
+                both.into_iter().flatten().min()
+            }
         }
     }
 
@@ -308,33 +343,47 @@ impl Partition {
         for action in self.actions.drain(..) {
             match action {
                 Action::Answer(ask, response) => serving.answer(ask, response),
-                Action::Append(batch, records) => {
-                    let asker = Arc::new(Appending {
-                        index: self.index,
-                        inbox: self.inbox.clone(),
-                        life: self.life,
-                        batch,
+                Action::Append(id, records) => match batch::encode(&records, cx.wall) {
+                    Ok(bytes) => serving.unsent.push_back(Unsent {
+                        id,
+                        bytes,
                         record_count: records.len() as u64,
-                    });
-                    match batch::encode(&records, cx.wall) {
-                        Ok(bytes) => {
-                            let request = produce(&bytes, serving.epoch, cx.now, asker);
-                            serving.unsent.push_back(Submission::from(request));
-                        }
-                        Err(error) => unwritable = Some(error),
-                    }
-                }
+                    }),
+                    Err(error) => unwritable = Some(error),
+                },
             }
         }
-        if !serving.is_appending
-            && let Some(submission) = serving.unsent.front_mut()
-            && self.replica.poll_submit(submission, &self.waker).is_ready()
-        {
-            serving.unsent.pop_front();
-            serving.is_appending = true;
-        }
+        self.send(cx.now);
         if let Some(error) = unwritable {
             self.read_again(cx.now, &error);
+        }
+    }
+
+    /// Appends the next batch, if it is time.
+    fn send(&mut self, now: MonoMillis) {
+        let State::Serving(serving) = &mut self.state else {
+            return;
+        };
+        let is_time = match serving.sending {
+            Sending::Not => true,
+            Sending::Again(at) => at <= now,
+            Sending::Queueing(_) | Sending::Appending => false,
+        };
+        if is_time && let Some(next) = serving.unsent.front() {
+            let asker = Arc::new(Appending {
+                index: self.index,
+                inbox: self.inbox.clone(),
+                life: self.life,
+                batch: next.id,
+                record_count: next.record_count,
+            });
+            let request = produce(&next.bytes, serving.epoch, now, asker);
+            serving.sending = Sending::Queueing(Submission::from(request));
+        }
+        if let Sending::Queueing(submission) = &mut serving.sending
+            && self.replica.poll_submit(submission, &self.waker).is_ready()
+        {
+            serving.sending = Sending::Appending;
         }
     }
 
@@ -366,7 +415,7 @@ impl Serving {
             asked: HashMap::new(),
             next_ask: 0,
             unsent: VecDeque::new(),
-            is_appending: false,
+            sending: Sending::Not,
         }
     }
 
@@ -381,6 +430,16 @@ impl Serving {
         for (refused, to) in self.asked.into_values() {
             let _ = to.send(refused.refused(error.clone()));
         }
+    }
+}
+
+/// Whether a log that did not take a batch may take it a moment later, with nothing else in between.
+fn may_pass(error: &RequestError) -> bool {
+    use ottla_storage::log::PrepareError::{Backlogged, DiskFull, Truncating};
+    match error {
+        RequestError::Prepare(error) => matches!(error, Backlogged | DiskFull | Truncating),
+        RequestError::Write { is_disk_full } => *is_disk_full,
+        RequestError::Refused(_) => false,
     }
 }
 
