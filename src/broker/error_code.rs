@@ -47,6 +47,8 @@ impl From<&GroupError> for ErrorCode {
             GroupError::UnsupportedAssignor => Self::UnsupportedAssignor,
             GroupError::InvalidRegularExpression(_) => Self::InvalidRegularExpression,
             GroupError::OffsetMetadataTooLarge => Self::OffsetMetadataTooLarge,
+            // Kafka has no code for it.
+            GroupError::TooLarge => Self::UnknownServerError,
             GroupError::GroupIdNotFound => Self::GroupIdNotFound,
             GroupError::NonEmptyGroup => Self::NonEmptyGroup,
             GroupError::GroupSubscribedToTopic => Self::GroupSubscribedToTopic,

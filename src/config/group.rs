@@ -89,6 +89,17 @@ pub enum MigrationPolicy {
     Disabled,
 }
 
+/// More than any group needs, and little enough to be held a few times over.
+const EVENT_BYTES_MAX: usize = 16 << 20;
+
+impl GroupConfig {
+    /// What one event may have the log take: it is one batch, and must fit a segment.
+    pub fn event_bytes_max(&self) -> usize {
+        let segment = usize::try_from(self.topic.segment_bytes).unwrap_or(usize::MAX);
+        EVENT_BYTES_MAX.min(segment / 4)
+    }
+}
+
 impl Default for GroupConfig {
     /// Kafka's defaults.
     fn default() -> Self {

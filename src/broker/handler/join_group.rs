@@ -15,6 +15,8 @@ use crate::wire::messages::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, JoinGroupResponseMember,
 };
 
+/// What a member's id shows of its client's or instance's name; Kafka's clients allow 249 for that of an instance.
+const NAME_BYTES_MAX: usize = 255;
 /// From here on a request has a time for rebalances; before, the session's is meant (KAFKA-8653).
 const REBALANCE_TIMEOUT_SINCE: i16 = 1;
 /// From here on a member asks twice (KIP-394).
@@ -34,7 +36,8 @@ pub(crate) async fn handle<'r>(
     };
     let instance = request.group_instance_id.as_deref();
     let client = group::client(cx);
-    let new_member = format!("{}-{}", instance.unwrap_or(&client.id), Uuid::new_v4());
+    let name = beginning(instance.unwrap_or(&client.id));
+    let new_member = format!("{name}-{}", Uuid::new_v4());
     let timeout = if cx.version >= REBALANCE_TIMEOUT_SINCE {
         request.rebalance_timeout_ms
     } else {
@@ -59,6 +62,12 @@ pub(crate) async fn handle<'r>(
         Err(error @ GroupError::MemberIdRequired) => refused(cx, new_member, (&error).into()),
         Err(error) => refused(cx, request.member_id.into_owned(), (&error).into()),
     }
+}
+
+/// As much of a name as a member's id shows: it is kept, and must fit a string of the protocol.
+fn beginning(name: &str) -> &str {
+    let end = name.floor_char_boundary(NAME_BYTES_MAX);
+    name.get(..end).unwrap_or(name)
 }
 
 fn protocol(protocol: &JoinGroupRequestProtocol<'_>) -> Protocol {

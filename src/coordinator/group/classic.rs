@@ -145,7 +145,7 @@ impl ClassicGroup {
     /// Whether nothing is lost if the group is forgotten: nobody is in it or about to be, and the log has no record of
     /// it. (Offsets are another matter.)
     pub fn is_forgettable(&self) -> bool {
-        self.is_empty() && !self.members.has_pending() && !self.is_written
+        self.is_empty() && self.members.pending() == 0 && !self.is_written
     }
 
     /// The group in the words of `DescribeGroups`.

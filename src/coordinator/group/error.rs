@@ -60,6 +60,9 @@ pub enum GroupError {
     /// The metadata of a commit is longer than `offset.metadata.max.bytes`.
     #[error("the metadata of the offset is too long")]
     OffsetMetadataTooLarge,
+    /// More than one batch of the log may hold.
+    #[error("what the group's log would have to take is too large for one batch")]
+    TooLarge,
     /// No such group.
     #[error("there is no such group")]
     GroupIdNotFound,

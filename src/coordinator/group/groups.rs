@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ottla_storage::planted::is_planted;
 use ottla_storage::time::{MonoMillis, WallMillis};
 
-use super::classic::ClassicGroup;
+use super::classic::{ClassicGroup, Subscribed};
 use super::consumer::{self, ConsumerGroup, MayCommit};
 use super::deadlines::Deadlines;
 use super::effects::{Cx, Effects};
@@ -24,7 +24,7 @@ use super::request::{
     Heartbeat, Join, Leave, ListFilter, Listed, Request, Response, Sync, TopicPartition,
 };
 
-/// Groups whose offsets are looked through before anything else has its turn.
+/// Groups whose offsets are looked through before something else may have its turn.
 const SWEEP_COUNT: usize = 256;
 
 /// A group's members, in the words of its protocol.
@@ -46,10 +46,14 @@ impl Kind {
         }
     }
 
-    fn is_subscribed(&self, topic: &str) -> bool {
+    /// What the members are subscribed to.
+    fn subscribed(&self) -> Subscribed {
         match self {
-            Self::Classic(group) => group.is_subscribed(topic),
-            Self::Consumer(group) => group.is_subscribed(topic),
+            Self::Classic(group) => group.subscribed(),
+            Self::Consumer(group) => {
+                let topics = group.subscribed_topics().into_iter();
+                Subscribed::To(topics.map(|topic| topic.to_string()).collect())
+            }
         }
     }
 
@@ -277,26 +281,20 @@ impl Groups {
         self.noted(vec![(id, fx)])
     }
 
-    /// What is due; one group's or one sweep's share at a time. Empty: nothing is.
-    pub fn tick(&mut self, cx: &Cx<'_>) -> Outcomes {
-        let outcomes = if let Some(id) = self.deadlines.pop_due(cx.now) {
-            let mut fx = Effects::default();
-            match self.all.get_mut(&id).map(|group| &mut group.kind) {
-                Some(Kind::Classic(classic)) => classic.tick(cx, &mut fx),
-                Some(Kind::Consumer(consumer)) => consumer.tick(cx, &mut fx),
-                None => {}
-            }
-            self.downgrade(cx, &id, &mut fx);
-            vec![(id, fx)]
-        } else if self.sweep.next.is_some_and(|next| next <= cx.now) {
-            self.sweep(cx)
-        } else {
-            Outcomes::new()
-        };
-        self.noted(outcomes)
+    /// What is due in one group; `None`: in none.
+    pub fn tick(&mut self, cx: &Cx<'_>) -> Option<(GroupId, Effects)> {
+        let id = self.deadlines.pop_due(cx.now)?;
+        let mut fx = Effects::default();
+        match self.all.get_mut(&id).map(|group| &mut group.kind) {
+            Some(Kind::Classic(classic)) => classic.tick(cx, &mut fx),
+            Some(Kind::Consumer(consumer)) => consumer.tick(cx, &mut fx),
+            None => {}
+        }
+        self.downgrade(cx, &id, &mut fx);
+        self.noted(vec![(id, fx)]).pop()
     }
 
-    /// When [`Groups::tick`] has something to do.
+    /// When [`Groups::tick`] or [`Groups::sweep`] has something to do.
     pub fn next_deadline(&self) -> Option<MonoMillis> {
         let both = [self.deadlines.next(), self.sweep.next];
         both.into_iter().flatten().min()
@@ -306,14 +304,17 @@ impl Groups {
     pub fn metadata_changed(&mut self, deleted: &[Arc<str>]) -> Outcomes {
         let mut outcomes = Outcomes::new();
         for (id, group) in &mut self.all {
+            if let Kind::Consumer(consumer) = &mut group.kind {
+                consumer.metadata_changed();
+            }
             let mut fx = Effects::default();
             for topic in deleted {
                 forget(id, group.offsets.of_topic(topic), &mut fx);
             }
-            if let Kind::Consumer(consumer) = &mut group.kind {
-                consumer.metadata_changed();
+            // Of many groups few are concerned.
+            if !fx.records.is_empty() {
+                outcomes.push((id.clone(), fx));
             }
-            outcomes.push((id.clone(), fx));
         }
         self.noted(outcomes)
     }
@@ -367,6 +368,10 @@ impl Groups {
 
     fn join(&mut self, cx: &Cx<'_>, ask: AskId, join: &Join, fx: &mut Effects) {
         let id = &join.group;
+        let bounds = cx.settings.session_timeout_min..=cx.settings.session_timeout_max;
+        if !bounds.contains(&join.session_timeout) {
+            return fx.answer(ask, Response::Join(Err(GroupError::InvalidSessionTimeout)));
+        }
         if !self.all.contains_key(id) && !join.member.is_empty() {
             return fx.answer(ask, Response::Join(Err(GroupError::UnknownMemberId)));
         }
@@ -519,7 +524,7 @@ impl Groups {
         };
         let expires_at = commit.retention.map(|wait| cx.wall.saturating_add(wait));
         let noted = commit.offsets.into_iter().map(|new| {
-            if new.metadata.len() > cx.settings.offset_metadata_bytes_max {
+            if is_longer(&new.metadata, cx.settings.offset_metadata_bytes_max) {
                 return Err(GroupError::OffsetMetadataTooLarge);
             }
             let topic = cx.image.topics().by_name(&new.of.topic).map(|t| t.id());
@@ -563,16 +568,20 @@ impl Groups {
         if let Kind::Classic(classic) = &group.kind {
             classic.check_delete_offsets()?;
         }
+        let subscribed = group.kind.subscribed();
+        let mut forgotten = BTreeSet::new();
         let deleted = delete.of.iter().map(|of| {
-            if group.kind.is_subscribed(&of.topic) {
+            if subscribed.contains(&of.topic) {
                 return Err(GroupError::GroupSubscribedToTopic);
             }
             if group.offsets.knows(of) {
-                forget(&delete.group, [of.clone()], fx);
+                forgotten.insert(of.clone());
             }
             Ok(())
         });
-        Ok(deleted.collect())
+        let deleted = deleted.collect();
+        forget(&delete.group, forgotten, fx);
+        Ok(deleted)
     }
 
     fn delete(&mut self, id: &GroupId, fx: &mut Effects) -> Result<(), GroupError> {
@@ -591,8 +600,11 @@ impl Groups {
             .collect()
     }
 
-    /// Looks through the offsets of some groups, and of the next ones the next time.
-    fn sweep(&mut self, cx: &Cx<'_>) -> Outcomes {
+    /// If it is time, looks through the offsets of some groups, and of the next ones the next time.
+    pub fn sweep(&mut self, cx: &Cx<'_>) -> Outcomes {
+        if self.sweep.next.is_none_or(|next| next > cx.now) {
+            return Outcomes::new();
+        }
         let after = self.sweep.after.take();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut outcomes = Outcomes::new();
@@ -613,17 +625,23 @@ impl Groups {
         } else {
             self.sweep.after = last;
         }
-        outcomes
+        self.noted(outcomes)
     }
+}
+
+/// Whether a text is longer than so many of the units that Kafka counts, those of UTF-16.
+fn is_longer(text: &str, max: usize) -> bool {
+    text.len() > max && text.encode_utf16().count() > max
 }
 
 /// Lets offsets go that have aged too long, and the group if it has nothing more.
 fn expire(cx: &Cx<'_>, id: &GroupId, group: &mut Group, fx: &mut Effects) {
     let (expiry, retention) = (group.kind.offsets_expire(), cx.settings.offsets_retention);
-    let is_renewed = |topic: &str| group.kind.has_members() && group.kind.is_subscribed(topic);
-    let expired = group
-        .offsets
-        .expired(cx.wall, expiry, retention, is_renewed);
+    let mut expired = group.offsets.expired(cx.wall, expiry, retention);
+    if group.kind.has_members() && !expired.is_empty() {
+        let renewed = group.kind.subscribed();
+        expired.retain(|of| !renewed.contains(&of.topic));
+    }
     if !group.kind.has_members() && group.offsets.are_all(&expired) {
         group.delete(id, fx);
     } else {

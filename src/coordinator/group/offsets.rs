@@ -153,13 +153,13 @@ impl Offsets {
         gone.map(|(of, _)| of).collect()
     }
 
-    /// Those that have aged for too long, and of which nothing newer is on its way.
+    /// Those that have aged for too long, and of which nothing newer is on its way. Whether somebody is subscribed to them
+    /// is not asked.
     pub(super) fn expired(
         &self,
         now: WallMillis,
         expiry: Expiry,
         retention: Duration,
-        is_renewed: impl Fn(&str) -> bool,
     ) -> Vec<TopicPartition> {
         let expires = |value: &OffsetValue| match (value.expires_at, expiry) {
             (Some(at), _) => at,
@@ -170,10 +170,7 @@ impl Offsets {
             (None, _) => value.committed_at.saturating_add(retention),
         };
         let is_expired = |(of, value): &(TopicPartition, &OffsetValue)| {
-            expiry != Expiry::Never
-                && !self.on_the_way.contains_key(of)
-                && !is_renewed(&of.topic)
-                && expires(value) <= now
+            expiry != Expiry::Never && expires(value) <= now && !self.on_the_way.contains_key(of)
         };
         self.iter().filter(is_expired).map(|(of, _)| of).collect()
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ottla_storage::time::WallMillis;
 
 use super::names::{GroupId, InstanceId, MemberId};
-use super::request::{Client, Partitions, TopicPartition};
+use super::request::{Client, FIELD_BYTES, Partitions, Protocol, RECORD_BYTES, TopicPartition};
 use crate::metadata::TopicId;
 
 /// One fact; its group is the first part of its key.
@@ -47,6 +47,11 @@ impl Record {
     /// Whether it is about who is in the group and what they read, not how far they have come.
     pub fn is_about_members(&self) -> bool {
         !matches!(self.fact, Fact::Offset(..))
+    }
+
+    /// What it takes in the log, about, and not less than half of it.
+    pub fn bytes(&self) -> usize {
+        RECORD_BYTES + self.group.as_str().len() + self.fact.bytes()
     }
 }
 
@@ -103,6 +108,14 @@ pub struct ClassicMemberValue {
     pub assignment: Bytes,
 }
 
+impl ClassicMemberValue {
+    fn bytes(&self) -> usize {
+        let names = self.member.as_str().len() + self.client.bytes();
+        let instance = self.instance.as_ref().map_or(0, |it| it.as_str().len());
+        FIELD_BYTES + names + instance + self.subscription.len() + self.assignment.len()
+    }
+}
+
 /// The epoch of a consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerEpochValue {
@@ -133,13 +146,25 @@ pub struct ConsumerMemberValue {
     pub classic: Option<ConsumerClassicValue>,
 }
 
+impl ConsumerMemberValue {
+    fn bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |it| it.as_str().len());
+        let texts = [&self.rack, &self.topics_regex, &self.assignor];
+        let texts = texts.into_iter().flatten().map(|text| text.len());
+        let topics = self.topics.iter().map(|topic| FIELD_BYTES + topic.len());
+        let protocols = self.classic.iter().flat_map(|classic| &classic.protocols);
+        let all = texts.chain(topics).chain(protocols.map(Protocol::bytes));
+        self.client.bytes() + instance + all.sum::<usize>()
+    }
+}
+
 /// What a member of a consumer group says in the classic protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerClassicValue {
     /// How long it may be silent.
     pub session_timeout: Duration,
     /// In the order of preference.
-    pub protocols: Vec<super::request::Protocol>,
+    pub protocols: Vec<Protocol>,
 }
 
 /// Which topics a pattern means.
@@ -199,6 +224,40 @@ impl ConsumerCurrentValue {
 }
 
 impl Fact {
+    fn bytes(&self) -> usize {
+        let partitions = |all: &Partitions| {
+            let topics = all.values();
+            topics.map(|of| FIELD_BYTES + 12 * of.len()).sum::<usize>()
+        };
+        match self {
+            Self::Offset(of, value) => {
+                of.topic.len() + value.as_ref().map_or(0, |value| value.metadata.len())
+            }
+            Self::Classic(value) => {
+                let members = value.iter().flat_map(|value| &value.members);
+                members.map(ClassicMemberValue::bytes).sum()
+            }
+            Self::ConsumerEpoch(_) | Self::ConsumerTargetEpoch(_) => 0,
+            Self::ConsumerMember(id, value) => {
+                let value = value.as_ref().map_or(0, ConsumerMemberValue::bytes);
+                id.as_str().len() + value
+            }
+            Self::ConsumerRegex(pattern, value) => {
+                let topics = value.iter().flat_map(|value| &value.topics);
+                let topics = topics.map(|topic| FIELD_BYTES + topic.len());
+                pattern.len() + topics.sum::<usize>()
+            }
+            Self::ConsumerTarget(id, value) => {
+                id.as_str().len() + value.as_ref().map_or(0, partitions)
+            }
+            Self::ConsumerCurrent(id, value) => {
+                let value = value.iter();
+                let value = value.map(|it| partitions(&it.assigned) + partitions(&it.revoking));
+                id.as_str().len() + value.sum::<usize>()
+            }
+        }
+    }
+
     /// Whether it says something, and does not take something back.
     pub fn is_set(&self) -> bool {
         match self {

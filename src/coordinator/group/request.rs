@@ -12,6 +12,11 @@ use super::error::GroupError;
 use super::names::{GroupId, InstanceId, MemberId};
 use crate::metadata::{PartitionIndex, TopicId};
 
+/// What a record takes besides its texts, at most.
+pub(super) const RECORD_BYTES: usize = 96;
+/// What a field of a record takes besides its text, at most.
+pub(super) const FIELD_BYTES: usize = 32;
+
 /// Who waits for an answer; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
@@ -77,47 +82,44 @@ pub enum Response {
     List(Result<Vec<Listed>, GroupError>),
 }
 
-impl Response {
-    /// The same, refused.
-    #[must_use]
-    pub fn refused(&self, error: GroupError) -> Self {
-        match self {
-            Self::Join(_) => Self::Join(Err(error)),
-            Self::Sync(_) => Self::Sync(Err(error)),
-            Self::Heartbeat(_) => Self::Heartbeat(Err(error)),
-            Self::Leave(_) => Self::Leave(Err(error)),
-            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(Err(error)),
-            Self::CommitOffsets(_) => Self::CommitOffsets(Err(error)),
-            Self::FetchOffsets(_) => Self::FetchOffsets(Err(error)),
-            Self::DeleteOffsets(_) => Self::DeleteOffsets(Err(error)),
-            Self::DeleteGroup(_) => Self::DeleteGroup(Err(error)),
-            Self::Describe(_) => Self::Describe(Err(error)),
-            Self::DescribeConsumer(_) => Self::DescribeConsumer(Err(error)),
-            Self::List(_) => Self::List(Err(error)),
+macro_rules! refusals {
+    ($($kind:ident),*) => {
+        impl Request {
+            /// The answer of a coordinator that refuses.
+            #[must_use]
+            pub fn refused(&self, error: GroupError) -> Response {
+                match self {
+                    $(Self::$kind(_) => Response::$kind(Err(error)),)*
+                }
+            }
         }
-    }
+
+        impl Response {
+            /// The same, refused.
+            #[must_use]
+            pub fn refused(&self, error: GroupError) -> Self {
+                match self {
+                    $(Self::$kind(_) => Self::$kind(Err(error)),)*
+                }
+            }
+        }
+    };
 }
 
-impl Request {
-    /// The answer of a coordinator that refuses.
-    #[must_use]
-    pub fn refused(&self, error: GroupError) -> Response {
-        match self {
-            Self::Join(_) => Response::Join(Err(error)),
-            Self::Sync(_) => Response::Sync(Err(error)),
-            Self::Heartbeat(_) => Response::Heartbeat(Err(error)),
-            Self::Leave(_) => Response::Leave(Err(error)),
-            Self::ConsumerHeartbeat(_) => Response::ConsumerHeartbeat(Err(error)),
-            Self::CommitOffsets(_) => Response::CommitOffsets(Err(error)),
-            Self::FetchOffsets(_) => Response::FetchOffsets(Err(error)),
-            Self::DeleteOffsets(_) => Response::DeleteOffsets(Err(error)),
-            Self::DeleteGroup(_) => Response::DeleteGroup(Err(error)),
-            Self::Describe(_) => Response::Describe(Err(error)),
-            Self::DescribeConsumer(_) => Response::DescribeConsumer(Err(error)),
-            Self::List(_) => Response::List(Err(error)),
-        }
-    }
-}
+refusals!(
+    Join,
+    Sync,
+    Heartbeat,
+    Leave,
+    ConsumerHeartbeat,
+    CommitOffsets,
+    FetchOffsets,
+    DeleteOffsets,
+    DeleteGroup,
+    Describe,
+    DescribeConsumer,
+    List
+);
 
 /// A protocol that a member can speak (an assignor, for consumers), and what it says about itself in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -479,12 +481,90 @@ pub struct Listed {
 }
 
 impl Request {
-    /// Whether it may lead to records.
+    /// Whether it adds to what is on the way into the log. What a heartbeat of somebody who is in the group leads to has an
+    /// end with the members, and one that is not heard costs the member its place.
     pub fn writes(&self) -> bool {
-        !matches!(
-            self,
-            Self::FetchOffsets(_) | Self::Describe(_) | Self::DescribeConsumer(_) | Self::List(_)
-        )
+        match self {
+            Self::ConsumerHeartbeat(heartbeat) => heartbeat.epoch == 0,
+            Self::Join(_)
+            | Self::Sync(_)
+            | Self::Leave(_)
+            | Self::CommitOffsets(_)
+            | Self::DeleteOffsets(_)
+            | Self::DeleteGroup(_) => true,
+            Self::Heartbeat(_)
+            | Self::FetchOffsets(_)
+            | Self::Describe(_)
+            | Self::DescribeConsumer(_)
+            | Self::List(_) => false,
+        }
+    }
+
+    /// What its own words take in the log, about: a group's name is in the key of each of its records.
+    pub fn bytes(&self) -> usize {
+        let of = |group: &GroupId, of: &TopicPartition| {
+            RECORD_BYTES + group.as_str().len() + of.topic.len()
+        };
+        match self {
+            Self::Join(join) => join.bytes(),
+            Self::Sync(sync) => sync.bytes(),
+            Self::ConsumerHeartbeat(heartbeat) => heartbeat.bytes(),
+            Self::CommitOffsets(commit) => {
+                let all = commit.offsets.iter();
+                all.map(|new| of(&commit.group, &new.of) + new.metadata.len())
+                    .sum()
+            }
+            Self::DeleteOffsets(delete) => delete.of.iter().map(|it| of(&delete.group, it)).sum(),
+            Self::Heartbeat(_)
+            | Self::Leave(_)
+            | Self::FetchOffsets(_)
+            | Self::DeleteGroup(_)
+            | Self::Describe(_)
+            | Self::DescribeConsumer(_)
+            | Self::List(_) => 0,
+        }
+    }
+}
+
+impl Protocol {
+    /// What it takes in the log, about.
+    pub fn bytes(&self) -> usize {
+        FIELD_BYTES + self.name.len() + self.metadata.len()
+    }
+}
+
+impl Client {
+    /// What it takes in the log, about.
+    pub fn bytes(&self) -> usize {
+        FIELD_BYTES + self.id.len() + self.host.len()
+    }
+}
+
+impl Join {
+    /// What the member takes in the log, about.
+    pub fn bytes(&self) -> usize {
+        let names = self.group.as_str().len() + self.new_member.as_str().len();
+        let protocols = self.protocols.iter().map(Protocol::bytes);
+        RECORD_BYTES + names + self.client.bytes() + protocols.sum::<usize>()
+    }
+}
+
+impl Sync {
+    /// What its assignments take in the log, about.
+    pub fn bytes(&self) -> usize {
+        let parts = self.assignments.iter();
+        parts.map(|(_, part)| FIELD_BYTES + part.len()).sum()
+    }
+}
+
+impl ConsumerHeartbeat {
+    fn bytes(&self) -> usize {
+        let names = [self.group.as_str(), self.member.as_str()];
+        let names = names.map(str::len).into_iter().sum::<usize>();
+        let topics = self.topics.iter().flatten();
+        let topics: usize = topics.map(|topic| FIELD_BYTES + topic.len()).sum();
+        let pattern = self.topics_regex.as_ref().map_or(0, |it| it.len());
+        RECORD_BYTES + names + self.client.bytes() + topics + pattern
     }
 }
 

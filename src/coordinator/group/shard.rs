@@ -53,6 +53,7 @@ pub enum Action {
 
 /// What one batch may hold, about: the records of one event are never divided.
 const BATCH_RECORDS_MAX: usize = 1000;
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Records that may be on their way; who would write more is told to come again.
 const RECORDS_MAX: usize = 20_000;
 
@@ -71,7 +72,7 @@ struct Batch {
 #[derive(Clone, Debug)]
 enum Held {
     Answer(Response),
-    /// Asked again once everything before is committed: a fetch of what is stable.
+    /// Decided once everything before is committed: a fetch of what is stable.
     Question(Request),
 }
 
@@ -81,6 +82,7 @@ pub struct Shard {
     groups: Groups,
     /// What the next batch holds.
     open: Vec<Record>,
+    open_bytes: usize,
     /// In the order of their numbers.
     batches: VecDeque<Batch>,
     /// The number of the open batch.
@@ -135,6 +137,7 @@ impl Shard {
             return;
         }
         let records = std::mem::take(&mut self.open);
+        self.open_bytes = 0;
         let id = self.next;
         self.next = BatchId(id.0 + 1);
         self.record_count += records.len();
@@ -166,6 +169,11 @@ impl Shard {
             let refused = request.refused(GroupError::NotAvailable);
             return actions.push(Action::Answer(ask, refused));
         }
+        // Afterwards would be too late: a batch that the log can't take costs all groups here their memory.
+        if request.bytes() > cx.settings.event_bytes_max() {
+            let refused = request.refused(GroupError::TooLarge);
+            return actions.push(Action::Answer(ask, refused));
+        }
         if let Request::FetchOffsets(fetch) = &request
             && fetch.require_stable
             && self.groups.is_committing(&fetch.group)
@@ -173,6 +181,10 @@ impl Shard {
             let last = self.last_batch();
             return self.hold(cx, last, ask, Held::Question(request));
         }
+        self.decide(cx, ask, request, actions);
+    }
+
+    fn decide(&mut self, cx: &Cx<'_>, ask: AskId, request: Request, actions: &mut Vec<Action>) {
         let outcomes = self.groups.ask(cx, ask, request);
         self.settle(cx, outcomes, actions);
     }
@@ -190,13 +202,12 @@ impl Shard {
                 actions.push(Action::Answer(ask, refused));
             }
         }
-        loop {
-            let outcomes = self.groups.tick(cx);
-            if outcomes.is_empty() {
-                break;
-            }
-            self.settle(cx, outcomes, actions);
+        while let Some(outcome) = self.groups.tick(cx) {
+            self.settle(cx, vec![outcome], actions);
         }
+        // A share: what came meanwhile has its turn before the next one.
+        let outcomes = self.groups.sweep(cx);
+        self.settle(cx, outcomes, actions);
     }
 
     fn committed(&mut self, cx: &Cx<'_>, high_watermark: Offset, actions: &mut Vec<Action>) {
@@ -217,7 +228,8 @@ impl Shard {
         for (ask, held) in due.into_values().flatten() {
             match held {
                 Held::Answer(response) => actions.push(Action::Answer(ask, response)),
-                Held::Question(request) => self.ask(cx, ask, request, actions),
+                // Not held again by what others have committed meanwhile: in a busy group it would never be told.
+                Held::Question(request) => self.decide(cx, ask, request, actions),
             }
         }
     }
@@ -226,6 +238,11 @@ impl Shard {
     fn settle(&mut self, cx: &Cx<'_>, outcomes: Outcomes, actions: &mut Vec<Action>) {
         for (group, Effects { records, answers }) in outcomes {
             let is_writing = !records.is_empty();
+            let bytes: usize = records.iter().map(Record::bytes).sum();
+            if self.open_bytes + bytes > BATCH_BYTES_MAX.min(cx.settings.event_bytes_max()) {
+                self.flush(actions);
+            }
+            self.open_bytes += bytes;
             if records.iter().any(Record::is_about_members) {
                 self.about_members.insert(group.clone(), self.next);
             }

@@ -17,13 +17,13 @@ use crate::coordinator::group::request::{AskId, Join, Joined, JoinedMember, Resp
 /// that lost its connection comes again as somebody else: this is what ends its former self. Kafka's constant.
 const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 
+/// Who may be about to join, having been given an id: whoever never comes with it is remembered for a whole session.
+const PENDING_MAX: usize = 10_000;
+
 impl ClassicGroup {
     /// A member wants to be in the next generation. It is answered now, or when that begins.
     pub fn join(&mut self, cx: &Cx<'_>, ask: AskId, join: &Join, fx: &mut Effects) {
-        let bounds = cx.settings.session_timeout_min..=cx.settings.session_timeout_max;
-        let outcome = if !bounds.contains(&join.session_timeout) {
-            Err(GroupError::InvalidSessionTimeout)
-        } else if !self.has_room_for(cx, join) {
+        let outcome = if !self.has_room_for(cx, join) {
             self.turn_away(cx, join, fx);
             Err(GroupError::GroupMaxSizeReached)
         } else if !self.can_speak_with(join) {
@@ -40,7 +40,7 @@ impl ClassicGroup {
 
     /// Whether the group has room for who joins. Who has a place keeps it; while members join again, places are those
     /// of the first that come, which is how a group that is too large shrinks. Unlike Kafka we let a static member
-    /// that comes back without its id have its own place.
+    /// that comes back without its id have its own place. The group as a whole must fit a batch of the log.
     fn has_room_for(&self, cx: &Cx<'_>, join: &Join) -> bool {
         let own = match &join.instance {
             Some(instance) if join.member.is_empty() => self.members.of_instance(instance),
@@ -48,6 +48,9 @@ impl ClassicGroup {
         };
         let own = own.and_then(|id| self.members.get(id));
         let size_max = cx.settings.size_max;
+        if self.members.bytes() + join.bytes() > cx.settings.event_bytes_max() {
+            return false;
+        }
         match self.state {
             State::Empty => true,
             State::Preparing(_) => {
@@ -92,6 +95,9 @@ impl ClassicGroup {
         }
         if !join.must_know_id {
             return self.add(cx, ask, id, join, fx);
+        }
+        if self.members.pending() >= PENDING_MAX {
+            return Err(GroupError::GroupMaxSizeReached);
         }
         // Were it a member now, and its request repeated because the answer was lost, it would be there twice (KIP-394).
         let end = cx.now.saturating_add(join.session_timeout);

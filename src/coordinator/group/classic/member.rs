@@ -57,6 +57,14 @@ impl ClassicMember {
         }
     }
 
+    /// What it takes in memory, about, and at most in the log.
+    pub(super) fn bytes(&self) -> usize {
+        let instance = self.instance.as_ref().map_or(0, |it| it.as_str().len());
+        let names = self.member.as_str().len() + instance + self.client.bytes();
+        let protocols = self.protocols.iter().map(Protocol::bytes).sum::<usize>();
+        names + protocols + self.assignment.len()
+    }
+
     /// What it says of itself in a protocol; nothing if it does not speak it.
     pub fn metadata(&self, protocol: &str) -> Bytes {
         let protocol = self.protocols.iter().find(|own| &*own.name == protocol);

@@ -2,7 +2,7 @@
 //!
 //! - An instance id is that of one member, and only that member may use it.
 //! - The leader is a member; a group with members has one.
-//! - `joining`, `votes` and `statics` follow from the members: only this file changes those.
+//! - `joining`, `bytes`, `votes` and `statics` follow from the members: only this file changes those.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub(super) struct Members {
     leader: Option<MemberId>,
     /// How many wait for the next generation.
     joining: usize,
+    /// What is known of all of them takes, about.
+    bytes: usize,
     votes: Votes,
 }
 
@@ -48,6 +50,7 @@ impl Members {
             self.statics.insert(instance, id.clone());
         }
         self.votes.add(&member.known.protocols);
+        self.bytes += member.known.bytes();
         self.joining += usize::from(member.joining.is_some());
         self.leader.get_or_insert_with(|| id.clone());
         self.by_id.insert(id, member);
@@ -63,6 +66,7 @@ impl Members {
             self.statics.remove(instance);
         }
         self.votes.remove(&member.known.protocols);
+        self.bytes -= member.known.bytes();
         self.joining -= usize::from(member.joining.is_some());
         if self.leader.as_ref() == Some(id) {
             self.leader = self.by_id.keys().next().cloned();
@@ -96,6 +100,7 @@ impl Members {
         self.votes.add(&known.protocols);
         known.assignment = member.known.assignment.clone();
         known.instance.clone_from(&member.known.instance);
+        self.bytes = self.bytes - member.known.bytes() + known.bytes();
         member.known = known;
     }
 
@@ -148,7 +153,9 @@ impl Members {
     /// Gives each member what `assign` has for it.
     pub(super) fn assign(&mut self, mut assign: impl FnMut(&ClassicMember) -> bytes::Bytes) {
         for member in self.by_id.values_mut() {
+            self.bytes -= member.known.bytes();
             member.known.assignment = assign(&member.known);
+            self.bytes += member.known.bytes();
         }
     }
 
@@ -225,8 +232,14 @@ impl Members {
         self.pending.contains(id)
     }
 
-    pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+    /// How many are about to be members.
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// What is known of all members takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Who has not yet asked for its assignment in this generation.

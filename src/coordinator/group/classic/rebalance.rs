@@ -118,9 +118,8 @@ impl ClassicGroup {
         self.timers.set(Timer::Sync, end);
     }
 
-    /// Nobody gets what the leader would have assigned.
+    /// Nobody gets what the leader would have assigned. What they have stays theirs: cooperative members read on.
     fn refuse_syncs(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
-        self.members.assign(|_| bytes::Bytes::new());
         for (id, ask) in self.members.take_syncs() {
             fx.answer(ask, Response::Sync(Err(GroupError::RebalanceInProgress)));
             self.refresh_session(cx, &id);

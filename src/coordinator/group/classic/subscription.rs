@@ -40,11 +40,6 @@ impl ClassicGroup {
             Subscribed::To(topics.into_iter().flatten().collect())
         })
     }
-
-    /// Whether the group is, or may be, subscribed to the topic. For one topic; [`ClassicGroup::subscribed`] for more.
-    pub fn is_subscribed(&self, topic: &str) -> bool {
-        self.subscribed().contains(topic)
-    }
 }
 
 /// The topics of a subscription of any version: each begins as the first does.

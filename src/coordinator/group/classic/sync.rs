@@ -15,7 +15,7 @@ use crate::coordinator::group::request::{AskId, Response, Sync, Synced};
 impl ClassicGroup {
     /// A member asks for its assignment. It is answered now, or when the leader has brought it.
     pub fn sync(&mut self, cx: &Cx<'_>, ask: AskId, sync: &Sync, fx: &mut Effects) {
-        if let Err(error) = self.check_sync(sync) {
+        if let Err(error) = self.check_sync(cx, sync) {
             return fx.answer(ask, Response::Sync(Err(error)));
         }
         let id = &sync.by.member;
@@ -35,7 +35,7 @@ impl ClassicGroup {
         }
     }
 
-    fn check_sync(&self, sync: &Sync) -> Result<(), GroupError> {
+    fn check_sync(&self, cx: &Cx<'_>, sync: &Sync) -> Result<(), GroupError> {
         let by = &sync.by;
         self.members.check(&by.member, by.instance.as_ref())?;
         if by.generation != self.generation {
@@ -48,6 +48,9 @@ impl ClassicGroup {
             || protocol.is_some_and(|protocol| is_other(&sync.protocol, protocol))
         {
             return Err(GroupError::InconsistentGroupProtocol);
+        }
+        if self.members.bytes() + sync.bytes() > cx.settings.event_bytes_max() {
+            return Err(GroupError::TooLarge);
         }
         match self.state {
             State::Empty => Err(GroupError::UnknownMemberId),

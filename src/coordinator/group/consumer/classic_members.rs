@@ -69,10 +69,6 @@ impl ConsumerGroup {
         join: &Join,
         fx: &mut Effects,
     ) -> Result<Joined, GroupError> {
-        let bounds = cx.settings.session_timeout_min..=cx.settings.session_timeout_max;
-        if !bounds.contains(&join.session_timeout) {
-            return Err(GroupError::InvalidSessionTimeout);
-        }
         let id = if join.member.is_empty() {
             &join.new_member
         } else {

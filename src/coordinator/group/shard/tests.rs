@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ottla_storage::time::WallMillis;
 
 use super::*;
 use crate::config::GroupConfig;
 use crate::coordinator::group::request::{
-    CommitOffsets, FetchOffsets, FetchedOffsets, Identity, NewOffset,
+    Client, CommitOffsets, DeleteOffsets, FetchOffsets, FetchedOffsets, Heartbeat, Identity, Join,
+    NewOffset, Protocol,
 };
 use crate::metadata::MetadataImage;
 
@@ -167,6 +169,30 @@ fn fetch(group: &str, require_stable: bool) -> Request {
         of: Some(vec![of()]),
         require_stable,
     })
+}
+
+/// A member without an id that need not know one.
+fn join(group: &str) -> Join {
+    Join {
+        group: group.into(),
+        member: "".into(),
+        new_member: "m".into(),
+        must_know_id: false,
+        knows_skipped_assignment: true,
+        instance: None,
+        client: Client {
+            id: "client".into(),
+            host: "/127.0.0.1".into(),
+        },
+        session_timeout: Duration::from_secs(10),
+        rebalance_timeout: Duration::from_mins(1),
+        protocol_type: "consumer".into(),
+        protocols: vec![Protocol {
+            name: "range".into(),
+            metadata: Bytes::from_static(b"says"),
+        }],
+        reason: None,
+    }
 }
 
 fn is_accepted(response: Option<&Response>) -> bool {
@@ -361,4 +387,172 @@ fn a_log_that_commits_nothing_is_not_filled() {
     world.append();
     world.commit();
     assert!(is_accepted(world.answers.get(&ask)));
+}
+
+/// A member's heartbeats cost nothing, and without them its session ends.
+#[test]
+fn a_member_is_heard_when_the_log_commits_nothing() {
+    let mut world = World::new();
+    let joined = world.ask(Request::Join(join("members")));
+    world.tick_after(world.settings.initial_rebalance_delay);
+    world.append();
+    world.commit();
+    assert!(matches!(
+        world.answers.get(&joined),
+        Some(Response::Join(Ok(_)))
+    ));
+    for offset in 0..=i64::try_from(RECORDS_MAX).unwrap() {
+        world.ask(commit("g", offset));
+    }
+    let ask = world.ask(Request::Heartbeat(Heartbeat {
+        group: "members".into(),
+        by: Identity {
+            member: "m".into(),
+            instance: None,
+            generation: 1,
+        },
+    }));
+    assert!(matches!(
+        world.answers.get(&ask),
+        Some(Response::Heartbeat(Ok(())))
+    ));
+}
+
+/// What it waits for is what was decided before it, not what others commit while it waits.
+#[test]
+fn a_stable_fetch_does_not_wait_for_the_commits_after_it() {
+    let mut world = World::new();
+    world.ask(commit("g", 7));
+    let ask = world.ask(fetch("g", true));
+    world.append();
+    world.ask(commit("g", 8));
+    world.flush();
+    world.commit();
+    let Some(Response::FetchOffsets(Ok(fetched))) = world.answers.get(&ask) else {
+        panic!("{:?}", world.answers.get(&ask));
+    };
+    let committed = fetched.offsets[0].committed.as_ref();
+    assert_eq!(committed.map(|it| it.offset), Some(7));
+}
+
+/// Were it decided, the batch would be refused by the log, and every group of the shard forgotten for it.
+#[test]
+fn who_asks_for_more_than_a_batch_is_refused_alone() {
+    let mut world = World::new();
+    let long = "g".repeat(30_000);
+    let Request::CommitOffsets(mut large) = commit(&long, 7) else {
+        unreachable!()
+    };
+    let times = world.settings.event_bytes_max() / long.len() + 1;
+    large.offsets = vec![large.offsets[0].clone(); times];
+    let too_large = world.ask(Request::CommitOffsets(large));
+    assert!(matches!(
+        world.answers.get(&too_large),
+        Some(Response::CommitOffsets(Err(GroupError::TooLarge)))
+    ));
+    let too_large = world.ask(Request::DeleteOffsets(DeleteOffsets {
+        group: long.as_str().into(),
+        of: vec![of(); times],
+    }));
+    assert!(matches!(
+        world.answers.get(&too_large),
+        Some(Response::DeleteOffsets(Err(GroupError::TooLarge)))
+    ));
+    let mut large = join("j");
+    large.protocols[0].metadata = Bytes::from(vec![0; world.settings.event_bytes_max()]);
+    let too_large = world.ask(Request::Join(large));
+    assert!(matches!(
+        world.answers.get(&too_large),
+        Some(Response::Join(Err(GroupError::TooLarge)))
+    ));
+    world.flush();
+    assert!(world.wanted.is_empty());
+    assert_eq!(world.shard.group_count(), 0);
+}
+
+#[test]
+fn what_is_asked_together_is_more_than_one_batch_if_it_is_large() {
+    let mut world = World::new();
+    let long = "g".repeat(30_000);
+    for offset in 0..100 {
+        world.ask(commit(&long, offset));
+    }
+    world.flush();
+    assert!(world.wanted.len() > 1);
+    let bytes = |records: &[Record]| records.iter().map(Record::bytes).sum::<usize>();
+    for (_, records) in &world.wanted {
+        assert!(bytes(records) <= BATCH_BYTES_MAX);
+    }
+}
+
+#[test]
+fn an_offset_that_is_named_twice_is_deleted_once() {
+    let mut world = World::new();
+    world.ask(commit("g", 7));
+    world.append();
+    world.commit();
+    let ask = world.ask(Request::DeleteOffsets(DeleteOffsets {
+        group: "g".into(),
+        of: vec![of(); 3],
+    }));
+    world.flush();
+    assert_eq!(world.wanted[0].1.len(), 1);
+    world.append();
+    world.commit();
+    let answer = world.answers.get(&ask);
+    assert!(matches!(answer, Some(Response::DeleteOffsets(Ok(all))) if all.len() == 3));
+    assert_eq!(world.shard.group_count(), 0);
+}
+
+/// Kafka counts the units of UTF-16.
+#[test]
+fn the_metadata_of_an_offset_are_as_long_as_in_kafka() {
+    let mut world = World::new();
+    let max = world.settings.offset_metadata_bytes_max;
+    for (text, is_short) in [("\u{4e2d}", true), ("\u{1f600}", false)] {
+        let Request::CommitOffsets(mut one) = commit("g", 7) else {
+            unreachable!()
+        };
+        one.offsets[0].metadata = text.repeat(max).into();
+        let ask = world.ask(Request::CommitOffsets(one));
+        world.append();
+        world.commit();
+        assert_eq!(is_accepted(world.answers.get(&ask)), is_short);
+    }
+}
+
+#[test]
+fn a_session_timeout_out_of_bounds_is_refused() {
+    for millis in [5_999, 1_800_001] {
+        let mut world = World::new();
+        let ask = world.ask(Request::Join(Join {
+            session_timeout: Duration::from_millis(millis),
+            ..join("g")
+        }));
+        assert!(matches!(
+            world.answers.get(&ask),
+            Some(Response::Join(Err(GroupError::InvalidSessionTimeout)))
+        ));
+        assert_eq!(world.shard.group_count(), 0);
+    }
+}
+
+/// Other groups have their turn between the shares.
+#[test]
+fn old_offsets_are_looked_for_a_share_at_a_time() {
+    let mut world = World::new();
+    for n in 0..600 {
+        world.ask(commit(&format!("g{n:03}"), 7));
+    }
+    world.append();
+    world.commit();
+    let mut left = vec![];
+    world.tick_after(world.settings.offsets_retention * 2);
+    while world.shard.group_count() > 0 {
+        world.append();
+        world.commit();
+        left.push(world.shard.group_count());
+        world.event(Event::Tick);
+    }
+    assert_eq!(left, [344, 88, 0]);
 }

@@ -79,18 +79,46 @@ fn only_the_leader_is_told_who_is_in_the_generation() {
     assert!(follower.members.is_empty() && !follower.skip_assignment);
 }
 
+/// All of a group is one record of the log: who would make it too large for a batch finds no room.
 #[test]
-fn a_session_timeout_out_of_bounds_is_refused() {
-    for millis in [5_999, 1_800_001] {
-        let mut world = World::new();
-        let ask = world.join(Join {
-            session_timeout: Duration::from_millis(millis),
-            ..join_as("a")
-        });
-        let refused = world.join_outcome(ask);
-        assert_eq!(refused, Err(GroupError::InvalidSessionTimeout));
-        assert!(world.group.is_forgettable());
+fn a_group_is_no_larger_than_a_batch() {
+    let mut world = World::stable(&["a"]);
+    let half = Bytes::from(vec![0; world.settings.event_bytes_max() / 2]);
+    let large = |name| {
+        let mut join = join_as(name);
+        join.protocols[0].metadata = half.clone();
+        join
+    };
+    world.join(large("b"));
+    let too_many = world.join(large("c"));
+    assert_eq!(
+        world.join_outcome(too_many),
+        Err(GroupError::GroupMaxSizeReached)
+    );
+    let small = world.join(join_as("d"));
+    assert!(world.is_waiting(small));
+}
+
+#[test]
+fn no_more_ids_are_given_than_can_be_remembered() {
+    let mut world = World::stable(&["a"]);
+    let nth = |n: usize| Join {
+        must_know_id: true,
+        new_member: format!("m{n}").into(),
+        ..join_as("")
+    };
+    for n in 0..10_000 {
+        let ask = world.join(nth(n));
+        assert_eq!(world.join_outcome(ask), Err(GroupError::MemberIdRequired));
     }
+    let ask = world.join(nth(10_000));
+    assert_eq!(
+        world.join_outcome(ask),
+        Err(GroupError::GroupMaxSizeReached)
+    );
+    world.after(SESSION * 2);
+    let ask = world.join(nth(10_001));
+    assert_eq!(world.join_outcome(ask), Err(GroupError::MemberIdRequired));
 }
 
 #[test]

@@ -217,3 +217,39 @@ fn a_leader_that_leaves_is_followed_by_another() {
     assert_eq!(world.joined(b).leader, world.joined(c).leader);
     assert!(["b", "c"].contains(&world.joined(b).leader.as_str()));
 }
+
+/// Cooperative members read on while a generation begins that does not come about.
+#[test]
+fn a_generation_that_is_superseded_takes_nothing_from_its_members() {
+    let mut world = World::stable(&["a", "b"]);
+    world.join(join_as("c"));
+    for name in ["a", "b"] {
+        world.join(Join {
+            member: name.into(),
+            ..join_as(name)
+        });
+    }
+    assert_eq!(world.state(), "CompletingRebalance");
+    world.join(join_as("d"));
+    assert_eq!(world.state(), "PreparingRebalance");
+    let reads = |name: &str| {
+        let members = world.group.describe().members;
+        let member = members.into_iter().find(|it| it.member.as_str() == name);
+        member.unwrap().assignment
+    };
+    assert_eq!((reads("a"), reads("b")), ("a".into(), "b".into()));
+}
+
+#[test]
+fn an_assignment_that_is_too_large_for_a_batch_is_refused() {
+    let mut world = World::new();
+    world.join(join_as("a"));
+    world.after(INITIAL_DELAY * 2);
+    let mut sync = sync_as("a", 1);
+    let large = Bytes::from(vec![0; world.settings.event_bytes_max()]);
+    sync.assignments = vec![("a".into(), large)];
+    let ask = world.sync(sync);
+    assert_eq!(world.sync_outcome(ask), Err(GroupError::TooLarge));
+    world.settle(&["a".into()]);
+    assert_eq!(world.state(), "Stable");
+}

@@ -3,7 +3,7 @@
 use super::*;
 use GroupError::{
     FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, InconsistentGroupProtocol,
-    InvalidSessionTimeout, MemberIdRequired, RebalanceInProgress, UnknownMemberId,
+    MemberIdRequired, RebalanceInProgress, UnknownMemberId,
 };
 
 fn nothing() -> Partitions {
@@ -120,15 +120,7 @@ fn a_classic_member_has_the_session_that_it_asked_for() {
 fn a_join_that_makes_no_sense_is_refused_and_changes_nothing() {
     let mut world = with_both_kinds();
     let good = world.classic_join("d", &["t"], &nothing());
-    let seconds = Duration::from_secs;
     let refusals = [
-        (
-            Join {
-                session_timeout: seconds(1),
-                ..good.clone()
-            },
-            InvalidSessionTimeout,
-        ),
         (
             Join {
                 protocol_type: "connect".into(),
