@@ -24,3 +24,15 @@ pub use image::{
     TopicImage,
 };
 pub use publisher::Publisher;
+
+/// Topics that only coordinators write.
+const INTERNAL_TOPICS: [&str; 3] = [
+    "__consumer_offsets",
+    "__transaction_state",
+    "__share_group_state",
+];
+
+/// Whether only coordinators write the topic.
+pub fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}

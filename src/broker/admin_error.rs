@@ -48,7 +48,9 @@ pub(crate) trait DeleteTopicErrorCode {
 impl From<&CreatePartitionsError> for ErrorCode {
     fn from(error: &CreatePartitionsError) -> Self {
         match error {
-            CreatePartitionsError::Duplicate => Self::InvalidRequest,
+            CreatePartitionsError::Duplicate | CreatePartitionsError::Internal { .. } => {
+                Self::InvalidRequest
+            }
             CreatePartitionsError::UnknownTopic => Self::UnknownTopicOrPartition,
             CreatePartitionsError::Unchanged { .. } | CreatePartitionsError::Fewer { .. } => {
                 Self::InvalidPartitions

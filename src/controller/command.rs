@@ -415,6 +415,14 @@ pub enum CreatePartitionsError {
         /// How many were asked for.
         total: i32,
     },
+    /// What is in which of its partitions follows from their number.
+    #[error(
+        "The number of partitions of {topic} can't be changed: coordinators would look for what it holds elsewhere."
+    )]
+    Internal {
+        /// The topic.
+        topic: String,
+    },
     /// The chosen replicas can't be.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),

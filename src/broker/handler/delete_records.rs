@@ -12,6 +12,7 @@ use crate::broker::context::Context;
 use crate::broker::partitions::{self, Named};
 use crate::broker::wait::{Wait, outcome_or_timeout};
 use crate::clock;
+use crate::metadata::is_internal;
 use crate::replica::Replica;
 use crate::replica::request::{DeleteRecords, Request, Submission};
 use crate::wire::error_code::ErrorCode;
@@ -101,7 +102,7 @@ async fn find(
     }
     let named = Named::Name(topic);
     let replica = partitions::find_leader_now(&cx.broker, named, asked.partition_index).await?;
-    if super::produce::is_internal(topic) {
+    if is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
     let image = cx.broker.metadata.image();

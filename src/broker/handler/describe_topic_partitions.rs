@@ -7,9 +7,11 @@ use crate::broker::authorize::{
     Operation, Resource, TOPIC_OPERATIONS, allowed_operations, authorize,
 };
 use crate::broker::context::Context;
-use crate::broker::handler::topic_view::{is_alive, is_internal, offline_replicas, raw};
+use crate::broker::handler::topic_view::{is_alive, offline_replicas, raw};
 use crate::controller::decide::check_name;
-use crate::metadata::{BrokerId, MetadataImage, PartitionImage, PartitionIndex, TopicImage};
+use crate::metadata::{
+    BrokerId, MetadataImage, PartitionImage, PartitionIndex, TopicImage, is_internal,
+};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,

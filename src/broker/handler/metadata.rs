@@ -10,12 +10,13 @@ use crate::broker::authorize::{
     CLUSTER_OPERATIONS, Operation, Resource, TOPIC_OPERATIONS, allowed_operations, authorize,
 };
 use crate::broker::context::Context;
-use crate::broker::handler::topic_view::{is_alive, is_internal, offline_replicas, raw};
+use crate::broker::handler::topic_view::{is_alive, offline_replicas, raw};
 use crate::broker::partitions::is_shown;
 use crate::controller::command::NewTopic;
 use crate::controller::decide::check_name;
 use crate::metadata::{
     BrokerId, BrokerImage, MetadataImage, PartitionImage, PartitionIndex, TopicId, TopicImage,
+    is_internal,
 };
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::metadata::{

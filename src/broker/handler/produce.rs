@@ -29,7 +29,7 @@ use crate::broker::partitions::{self, Missing, Named};
 use crate::broker::reply::{CloseReason, Reply};
 use crate::broker::wait::{Outcome, Wait, outcome_or_timeout};
 use crate::clock;
-use crate::metadata::MetadataImage;
+use crate::metadata::{MetadataImage, is_internal};
 use crate::replica::Replica;
 use crate::replica::request::{
     Acks, Batch, Done, Produce, Request, RequestError, Submission, Writer,
@@ -50,12 +50,6 @@ const OPENING_WAIT_MIN: Duration = Duration::from_secs(2);
 /// Versions in which the client knows zstd, and topics have ids instead of names.
 const ZSTD_SINCE: i16 = 7;
 const TOPIC_IDS_SINCE: i16 = 13;
-/// Topics that only coordinators write.
-const INTERNAL_TOPICS: [&str; 3] = [
-    "__consumer_offsets",
-    "__transaction_state",
-    "__share_group_state",
-];
 /// The client id with which Kafka's admin tools may write them after all.
 const ADMIN_CLIENT_ID: &str = "__admin_client";
 
@@ -224,11 +218,6 @@ fn plan(cx: &Context, body: &Body) -> Result<Plan, DecodeError> {
     }
     plan.is_behind &= !partitions::is_caught_up(&cx.broker, &image);
     Ok(plan)
-}
-
-/// Whether only coordinators write the topic.
-pub(crate) fn is_internal(topic: &str) -> bool {
-    INTERNAL_TOPICS.contains(&topic)
 }
 
 fn topic_refusal(cx: &Context, name: &str) -> Option<ErrorCode> {

@@ -1,19 +1,7 @@
-//! A topic as clients see it: which of its replicas are offline, which topics are internal.
+//! A topic as clients see it: which of its replicas are offline.
 
 use crate::broker::partitions::is_shown;
 use crate::metadata::{BrokerId, MetadataImage, PartitionImage};
-
-/// Topics that the cluster keeps for itself.
-const INTERNAL: [&str; 3] = [
-    "__consumer_offsets",
-    "__share_group_state",
-    "__transaction_state",
-];
-
-/// Whether the cluster keeps a topic for itself.
-pub(crate) fn is_internal(name: &str) -> bool {
-    INTERNAL.contains(&name)
-}
 
 /// Ids as the wire has them.
 pub(crate) fn raw(ids: &[BrokerId]) -> Vec<i32> {

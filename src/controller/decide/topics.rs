@@ -14,7 +14,7 @@ use crate::controller::decide::{Decision, Draw, Settings};
 use crate::metadata::ids::DIRECTORY_UNASSIGNED;
 use crate::metadata::image::{ConfigResource, TopicImage};
 use crate::metadata::record::{PartitionState, Record};
-use crate::metadata::{BrokerId, MetadataImage, PartitionIndex, TopicId};
+use crate::metadata::{BrokerId, MetadataImage, PartitionIndex, TopicId, is_internal};
 
 const NAME_LENGTH_MAX: usize = 249;
 /// The topic that Kafka shows its quorum's log as.
@@ -433,6 +433,10 @@ fn add_to_one(
         .topics()
         .by_name(&more.topic)
         .ok_or(CreatePartitionsError::UnknownTopic)?;
+    if is_internal(&more.topic) {
+        let topic = more.topic.clone();
+        return Err(CreatePartitionsError::Internal { topic });
+    }
     let current = topic.partition_count();
     let total = usize::try_from(more.total).unwrap_or(0);
     if total == current {

@@ -52,7 +52,7 @@ impl Kind {
             Self::Classic(group) => group.subscribed(),
             Self::Consumer(group) => {
                 let topics = group.subscribed_topics().into_iter();
-                Subscribed::To(topics.map(|topic| topic.to_string()).collect())
+                Subscribed::To(topics.map(ToString::to_string).collect())
             }
         }
     }

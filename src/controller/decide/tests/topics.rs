@@ -357,7 +357,14 @@ fn partitions_are_added_by_their_rules() {
         total,
         assignments,
     };
+    world.create_one(sized("__consumer_offsets", 2, 2)).unwrap();
     let table: Vec<(MorePartitions, Result<(), CreatePartitionsError>)> = vec![
+        (
+            more("__consumer_offsets", 3, None),
+            Err(CreatePartitionsError::Internal {
+                topic: "__consumer_offsets".to_owned(),
+            }),
+        ),
         (more("x", 3, None), Err(CreatePartitionsError::UnknownTopic)),
         (
             more("t", 2, None),
