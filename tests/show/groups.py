@@ -119,7 +119,7 @@ def coordinator(addresses, group):
 
 
 def committed(addresses, group, topic, partitions):
-    """(asked at, {partition: offset}) from the coordinator, or None if none answers."""
+    """(asked at, told at, {partition: offset}) from the coordinator, or None if none answers."""
     number = coordinator(addresses, group)
     if number is None:
         return None
@@ -132,7 +132,7 @@ def committed(addresses, group, topic, partitions):
         return None
     if error and error not in RETRIABLE:
         raise SystemExit(f"OffsetFetch: {named(error)}")
-    return None if error else (asked, found)
+    return None if error else (asked, time.monotonic_ns(), found)
 
 
 def state(address, group):
@@ -160,7 +160,7 @@ class Observer(Background):
             time.sleep(0.05)
 
     def latest(self):
-        return self.seen[-1][1] if self.seen else {}
+        return self.seen[-1][2] if self.seen else {}
 
 
 class Group:

@@ -4,7 +4,8 @@
 - No partition has two owners at once in one generation. An owner that the coordinator has given up hears of it late: it
   is excused if it says that it lost the partition, or if a classic group had moved on to a generation that it is not in.
 - A committed offset never goes back, and is never below what the coordinator has acknowledged before.
-- Whoever gets a partition begins where the last acknowledged commit is, or behind it.
+- Whoever gets a partition begins where the last acknowledged commit is, or behind it. What somebody was told before is
+  acknowledged too: not every client says so.
 """
 
 from dataclasses import dataclass, field
@@ -35,14 +36,15 @@ class Interval:
 
 
 def violations(histories, produced, observed, protocol):
-    """All of them as text. `produced` is {(partition, offset): value}, `observed` [(asked at, {partition: committed})]."""
+    """All of them as text. `produced` is {(partition, offset): value}, `observed` what others were told is committed:
+    [(asked at, told at, {partition: offset})]."""
     intervals = [interval for history in histories for interval in intervals_of(history)]
     return [*missing(histories, produced), *shared(intervals, protocol), *backward(observed), *forgotten(histories, observed),
-            *rewound(histories, intervals)]
+            *rewound(histories, observed, intervals)]
 
 
 def intervals_of(history):
-    """A claim of what is owned already only says the generation anew."""
+    """A claim of what is owned already only says the generation anew. So does what is given back: it was owned until then."""
     open_, closed = {}, []
     for event in history.events:
         kind, at = event["e"], event["at"]
@@ -53,7 +55,10 @@ def intervals_of(history):
                 open_[partition] = Interval(history.name, partition, at, event.get("gen"), event.get("gen"))
         elif kind in ("revoked", "lost"):
             for partition in set(event["p"]) & set(open_):
-                closed.append(end(open_.pop(partition), at, kind))
+                interval = open_.pop(partition)
+                if kind == "revoked" and None not in (interval.last_generation, event.get("gen")):
+                    interval.last_generation = max(interval.last_generation, event["gen"])
+                closed.append(end(interval, at, kind))
         elif kind == "record" and event["p"] in open_:
             open_[event["p"]].offsets.append(event["o"])
         elif kind == "left":
@@ -102,7 +107,7 @@ def is_excused(older, newer, protocol):
 
 def backward(observed):
     highest = {}
-    for _, offsets in observed:
+    for _, _, offsets in observed:
         for partition, offset in offsets.items():
             if offset < highest.get(partition, -1):
                 yield f"the committed offset of partition {partition} went from {highest[partition]} back to {offset}"
@@ -111,10 +116,9 @@ def backward(observed):
 
 def forgotten(histories, observed):
     """What was acknowledged before somebody asked is what he is told, or more."""
-    acknowledged = sorted((event["at"], int(partition), offset) for history in histories for event in history.events
-                          if event["e"] == "committed" for partition, offset in event["offsets"].items())
+    acknowledged = sorted(commits(histories))
     place, due = 0, {}
-    for asked, offsets in observed:
+    for asked, _, offsets in observed:
         while place < len(acknowledged) and acknowledged[place][0] < asked:
             _, partition, offset = acknowledged[place]
             due[partition] = max(offset, due.get(partition, -1))
@@ -124,12 +128,18 @@ def forgotten(histories, observed):
                 yield f"the commit of {offset} in partition {partition} was acknowledged, and {offsets[partition]} is found"
 
 
-def rewound(histories, intervals):
-    acknowledged = [(event["at"], int(partition), offset) for history in histories for event in history.events
-                    if event["e"] == "committed" for partition, offset in event["offsets"].items()]
+def rewound(histories, observed, intervals):
+    acknowledged = [*commits(histories), *((told, partition, offset) for _, told, offsets in observed
+                                           for partition, offset in offsets.items())]
     for interval in intervals:
         due = max((offset for at, partition, offset in acknowledged
                    if partition == interval.partition and at < interval.begin), default=0)
         if interval.offsets and interval.offsets[0] < due:
             yield (f"{interval.owner} began partition {interval.partition} at {interval.offsets[0]}, though {due} was "
                    "acknowledged as committed before")
+
+
+def commits(histories):
+    """(at, partition, offset) of what members were told is committed."""
+    return [(event["at"], int(partition), offset) for history in histories for event in history.events
+            if event["e"] == "committed" for partition, offset in event["offsets"].items()]

@@ -22,7 +22,8 @@ def group(**changed):
          event(32, "committed", offsets={"1": 1}), event(40, "revoked", p=[1], gen=2), event(41, "left")]
     y = [event(29, "assigned", p=[0], gen=2), record(33, 0, 1), event(34, "committed", offsets={"0": 2}),
          event(42, "revoked", p=[0], gen=2), event(43, "left")]
-    found = {"x": History("x", x), "y": History("y", y), "observed": [(5, {}), (13, {0: 1}), (35, {0: 2, 1: 1})],
+    found = {"x": History("x", x), "y": History("y", y), 
+             "observed": [(5, 6, {}), (13, 14, {0: 1}), (35, 36, {0: 2, 1: 1})],
              "protocol": "classic", **changed}
     return violations([found["x"], found["y"]], PRODUCED, found["observed"], found["protocol"])
 
@@ -43,9 +44,9 @@ class Promises(unittest.TestCase):
         y = History("y", [event(29, "assigned", p=[0], gen=2), event(33, "record", p=0, o=1, v="z"), event(43, "left")])
         self.one(group(y=y, observed=[]), "was read as {'z'}, produced was 'b'")
 
-    def y_too_early(self, generation, how="revoked", protocol="classic", ended=None):
+    def y_too_early(self, generation, how="revoked", protocol="classic", ended=None, last=1):
         x = [event(10, "assigned", p=[0, 1], gen=1), record(11, 0, 0), record(12, 1, 0)]
-        x += [event(25, how, p=[0, 1], gen=1), event(26, "left")] if not ended else []
+        x += [event(25, how, p=[0, 1], gen=last), event(26, "left")] if not ended else []
         y = [event(20, "assigned", p=[0], gen=generation), record(33, 0, 1), event(40, "left")]
         return group(x=History("x", x, ended), y=History("y", y), observed=[], protocol=protocol)
 
@@ -74,18 +75,32 @@ class Promises(unittest.TestCase):
         y = History("y", [event(20, "assigned", p=[0], gen=2), record(33, 0, 1), event(41, "left")])
         self.one(group(x=x, y=y, observed=[]), "x (generations 1-2)")
 
+    def test_a_partition_given_back_in_the_next_generation_was_owned_there(self):
+        self.one(self.y_too_early(2, last=2), "x (generations 1-2)")
+        self.assertEqual([], self.y_too_early(3, last=2))
+
+    def test_a_partition_that_was_lost_is_not_owned_until_it_is_said(self):
+        self.assertEqual([], self.y_too_early(2, how="lost", last=2))
+
     def test_a_committed_offset_that_goes_back(self):
-        self.one(group(observed=[(9, {0: 7}), (11, {0: 6})]), "went from 7 back to 6")
+        self.one(group(observed=[(45, 46, {0: 7}), (47, 48, {0: 6})]), "went from 7 back to 6")
 
     def test_a_committed_offset_that_is_gone(self):
-        self.one(group(observed=[(9, {0: 1}), (11, {0: -1})]), "went from 1 back to -1")
+        self.one(group(observed=[(9, 10, {0: 1}), (11, 12, {0: -1})]), "went from 1 back to -1")
 
     def test_an_acknowledged_commit_that_is_not_found(self):
-        self.one(group(observed=[(13, {0: 0})]), "the commit of 1 in partition 0 was acknowledged, and 0 is found")
+        self.one(group(observed=[(13, 14, {0: 0})]), "the commit of 1 in partition 0 was acknowledged, and 0 is found")
 
     def test_an_owner_that_begins_before_what_was_acknowledged(self):
         y = History("y", [event(29, "assigned", p=[0], gen=2), record(33, 0, 0), record(33, 0, 1), event(43, "left")])
         self.one(group(y=y, observed=[]), "y began partition 0 at 0, though 1 was acknowledged")
+
+    def test_an_owner_that_begins_before_what_somebody_was_told(self):
+        x = [event(10, "assigned", p=[0], gen=1), record(11, 0, 0), event(20, "revoked", p=[0], gen=1), event(21, "left")]
+        y = [event(29, "assigned", p=[0, 1], gen=2), *(record(33, p, o) for p, o in PRODUCED), event(43, "left")]
+        histories = {"x": History("x", x), "y": History("y", y)}
+        self.one(group(**histories, observed=[(13, 14, {0: 1})]), "y began partition 0 at 0, though 1 was acknowledged")
+        self.assertEqual([], group(**histories, observed=[(28, 30, {0: 1})]))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,14 @@ func (m *saramaMember) Cleanup(sarama.ConsumerGroupSession) error { return nil }
 
 // ConsumeClaim takes what is there, and then commits it.
 func (m *saramaMember) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
-	owned := []int32{claim.Partition()}
-	m.log.changed("assigned", owned, session.GenerationID(), session.MemberID())
+	owned, generation := []int32{claim.Partition()}, session.GenerationID()
+	m.log.changed("assigned", owned, generation, session.MemberID())
 	for m.takeSome(session, claim) {
+		// A claim that a cooperative rebalance leaves alone goes on in the next generation.
+		if now := session.GenerationID(); now != generation {
+			generation = now
+			m.log.changed("assigned", owned, generation, session.MemberID())
+		}
 		session.Commit()
 	}
 	m.log.changed("revoked", owned, session.GenerationID(), session.MemberID())
