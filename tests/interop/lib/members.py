@@ -3,7 +3,9 @@
 A line of the log is an event `e` at the time `at`, CLOCK_MONOTONIC in nanoseconds:
   assigned, revoked, lost   partitions `p`; with the generation (or member epoch) `gen` if the client tells it
   record                    one that was processed: `p`, `o`, `k`, `v`, `h`, `t` as in record files
+  committing                the client is about to commit
   committed                 `offsets` by partition, which the coordinator has acknowledged
+  returned                  the commit is over, and the client does not tell what came of it
   refused, error            what the coordinator, or the client, said
   left                      the end of a member that left in order
 A member commits what it has processed before it asks for more, and `revoked` is said before the client goes on: whoever
@@ -35,6 +37,9 @@ ASSIGNORS = {
     "kafkajs": classic("roundrobin"),
 }
 
+#: Whose members never hear of their commits.
+UNTOLD = {"sarama", "sarama-2.1"}
+
 
 class Member:
     """One consumer of a group; `client` is a process of its own."""
@@ -49,8 +54,8 @@ class Member:
 
     def join(self, bootstrap, group, topic, protocol, assignor, **more):
         self.client.start(bootstrap, self.stderr)
-        self.client.ask("join", group=group, topic=topic, protocol=protocol, assignor=assignor, session=SESSION_MS,
-                        log=str(self.log), **more)
+        self.client.ask("join", **{"group": group, "topic": topic, "protocol": protocol, "assignor": assignor,
+                                   "session": SESSION_MS, "log": str(self.log), **more})
 
     def leave(self):
         self.client.ask("leave")
@@ -94,6 +99,11 @@ class Member:
 
     def count(self, kind):
         return sum(event["e"] == kind for event in self.events)
+
+    def is_committing(self, since):
+        """Whether a commit that began before this time is not over yet."""
+        begun = sum(event["e"] == "committing" and event["at"] < since for event in self.events)
+        return begun > self.count("committed") + self.count("refused") + self.count("returned")
 
     def last(self, *kinds):
         return next((event for event in reversed(self.events) if event["e"] in kinds), None)

@@ -87,6 +87,7 @@ func (m *franzMember) settle() {
 	for partition, next := range m.pending {
 		offsets[m.topic][partition] = kgo.EpochOffset{Epoch: -1, Offset: next}
 	}
+	m.log.say("committing", answer{})
 	var refused error
 	m.client.CommitOffsetsSync(context.Background(), offsets,
 		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {

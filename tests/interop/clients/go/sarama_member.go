@@ -84,7 +84,9 @@ func (m *saramaMember) ConsumeClaim(session sarama.ConsumerGroupSession, claim s
 			generation = now
 			m.log.changed("assigned", owned, generation, session.MemberID())
 		}
+		m.log.say("committing", answer{})
 		session.Commit()
+		m.log.say("returned", answer{})
 	}
 	m.log.changed("revoked", owned, session.GenerationID(), session.MemberID())
 	return nil

@@ -63,6 +63,7 @@ class Member {
     const last = messages[messages.length - 1].offset;
     resolveOffset(last);
     const next = Number(last) + 1;
+    this.say('committing', {});
     try {
       const partitions = [{ partition: batch.partition, offset: String(next) }];
       await commitOffsetsIfNecessary({ topics: [{ topic: batch.topic, partitions }] });

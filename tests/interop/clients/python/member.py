@@ -48,6 +48,7 @@ class Member:
         """Commits what was taken; what is refused stays due."""
         if not self.pending:
             return
+        self.say("committing")
         try:
             self.commit(self.pending)
         except Exception as error:

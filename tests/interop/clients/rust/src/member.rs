@@ -142,6 +142,7 @@ impl Log {
         if pending.is_empty() {
             return;
         }
+        self.say("committing", json!({}));
         let mut offsets = TopicPartitionList::new();
         let outcome = pending
             .iter()

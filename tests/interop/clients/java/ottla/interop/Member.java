@@ -111,6 +111,7 @@ final class Member implements ConsumerRebalanceListener {
         if (pending.isEmpty()) {
             return;
         }
+        say("committing", Driver.JSON.createObjectNode());
         try {
             consumer.commitSync(pending);
             ObjectNode event = Driver.JSON.createObjectNode();
@@ -120,6 +121,7 @@ final class Member implements ConsumerRebalanceListener {
             pending.clear();
         } catch (WakeupException ignored) {
             // Not known to be committed; what leaves commits again.
+            say("returned", Driver.JSON.createObjectNode());
         } catch (KafkaException error) {
             say("refused", Driver.JSON.createObjectNode().put("error", error.toString()));
         }
