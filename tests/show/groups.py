@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE))
 
 import wire  # noqa: E402
 from clients import drivers  # noqa: E402
-from members import Member  # noqa: E402
+from members import UNTOLD, Member  # noqa: E402
 from wire import Client, named  # noqa: E402
 
 #: The least that the broker lets a session be, so that a kill is noticed soon; no waiting for members that may come.
@@ -135,14 +135,22 @@ def committed(addresses, group, topic, partitions):
     return None if error else (asked, time.monotonic_ns(), found)
 
 
-def state(address, group):
-    """The state of a classic group as its coordinator says, or None."""
+def listed(address, group):
+    """(state, type) of a group as its coordinator says, or None."""
     try:
         client = Client(address, timeout=5)
         with client.socket:
-            return client.group_state(group)
+            return client.listed(group)
     except (OSError, EOFError):
         return None
+
+
+def kind(addresses, group):
+    """What the group is, classic or consumer: a client that finds no new protocol speaks the classic one without a word."""
+    def ask():
+        number = coordinator(addresses, group)
+        return number is not None and listed(addresses[number - 1], group)
+    return wire.wait_for(f"what {group} is", ask)[1]
 
 
 class Observer(Background):
@@ -161,6 +169,17 @@ class Observer(Background):
 
     def latest(self):
         return self.seen[-1][2] if self.seen else {}
+
+    def wait_for_commits(self, member):
+        """Waits until a commit of this member is acknowledged: what it has goes on, and it heard so if its client tells."""
+        member.follow()
+        before, told = self.latest(), member.count("committed")
+        def is_acknowledged():
+            member.follow()
+            now = self.latest()
+            return any(now.get(p, -1) > max(before.get(p, -1), 0) for p in member.owned) and (
+                member.client.name in UNTOLD or member.count("committed") > told)
+        wire.wait_for(f"a commit of {member.name} that is acknowledged", is_acknowledged)
 
 
 class Group:

@@ -108,12 +108,18 @@ class Client:
         reader = self.answer()
         return reader.take("hi")
 
-    def group_state(self, group):
-        """The state of a classic group as a DescribeGroups v0 of its coordinator says."""
-        self.send(15, 0, struct.pack(">ih", 1, len(group)) + group.encode())
+    def listed(self, group):
+        """(state, type) of a group as a ListGroups v5 of its coordinator says, or None."""
+        # No tagged fields in the header, empty filters, no tagged fields.
+        self.send(16, 5, b"\0\1\1\0")
         reader = self.answer()
-        reader.take("ih"), reader.text()
-        return reader.text()
+        _, _, error, count = reader.take("b"), reader.take("i"), reader.take("h"), unsigned(reader) - 1
+        for _ in range(0 if error else count):
+            name, _, state, kind = (compact(reader) for _ in range(4))
+            reader.take("b")
+            if name == group:
+                return state, kind.lower()
+        return None
 
     def committed(self, group, topic, partitions):
         """(error code, {partition: offset}) of an OffsetFetch v3; -1 where nothing is committed."""
@@ -180,6 +186,23 @@ def varint(data, at):
         at, shift = at + 1, shift + 7
         if not byte & 0x80:
             return (value >> 1) ^ -(value & 1), at
+
+
+def unsigned(reader):
+    value = shift = 0
+    while True:
+        byte = reader.take("B")
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            return value
+
+
+def compact(reader):
+    """A text of a flexible version."""
+    size = unsigned(reader) - 1
+    reader.at += size
+    return reader.data[reader.at - size:reader.at].decode()
 
 
 def read_all(address, topic, partition):
