@@ -133,6 +133,8 @@ async fn carry_out(shared: &Rc<Shared>, order: &str) -> Result<Value> {
             json!({"groups": shared.board.borrow_mut().lose(node, clock::uptime())})
         }
         ["back"] => {
+            // Said when the node is dead: only what was acknowledged before, or was on its way, is there to be found.
+            shared.is_committing.set(false);
             let before = shared.board.borrow().rejoined;
             let came = until(shared, Board::is_back).await;
             let board = shared.board.borrow();

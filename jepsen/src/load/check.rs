@@ -26,7 +26,7 @@ const GROUPS_MAX: usize = 100;
 /// Between two looks, or two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Stops the commits, and compares everything.
+/// Stops the commits, if nobody has yet, and compares everything.
 pub(super) async fn all(shared: &Rc<Shared>, deadline: Instant) -> Value {
     shared.is_committing.set(false);
     while shared.board.borrow().in_flight_count > 0 && Instant::now() < deadline {
