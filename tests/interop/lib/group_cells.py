@@ -102,13 +102,15 @@ def group_static(suite, client, _):
     """A member with a name of its own that goes and comes back keeps its partitions, and the others hear nothing of it."""
     topic, judge, group = f"{client.name}-static", suite.judge(client), f"{client.name}-static"
     suite.create(judge, topic, 4)
-    members = [joined(suite, client, group, topic, instance="one"), joined(suite, judge, group, topic)]
+    # A session in which a JVM has the time to start.
+    named = {"instance": "one", "session": 30_000}
+    members = [joined(suite, client, group, topic, **named), joined(suite, judge, group, topic)]
     try:
         eventually(lambda: sorted(map(len, owned(*members))), [2, 2], "partitions", seconds=20)
         [before, others], events = owned(*members), len(members[1].events)
         members[0].kill()
-        members.append(joined(suite, client, group, topic, instance="one"))
-        eventually(lambda: owned(members[2]), [before], "what it has after its return", seconds=10)
+        members.append(joined(suite, client, group, topic, **named))
+        eventually(lambda: owned(members[2]), [before], "what it has after its return", seconds=25)
         time.sleep(1)
         same([others, before], owned(*members[1:]), "partitions")
         same([], [event["e"] for event in members[1].events[events:]], "what the other has heard")

@@ -305,7 +305,7 @@ class GroupTools:
     def formatted(self, formatter, group):
         """(key, value) of what concerns the group, in order."""
         text = self.console("--topic", "__consumer_offsets", "--from-beginning", "--formatter", FORMATTERS + formatter,
-                            patience=4000).decode()
+                            patience=15_000).decode()
         decoder, at = json.JSONDecoder(), 0
         while at < len(text):
             found, at = decoder.raw_decode(text, at)
