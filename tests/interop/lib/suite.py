@@ -155,7 +155,7 @@ class Run:
         yield "node", "no unknown error"
 
     def report(self):
-        """A planned cell that has no result is red: skipping hides nothing."""
+        """A planned cell that has no result is red, and so is a run without cells: skipping hides nothing."""
         done = {(result["client"], result["operation"]) for result in self.results}
         for name, op in self.planned():
             if (name, op) not in done and self.wanted(name, op):
@@ -171,7 +171,7 @@ class Run:
         self.options.json.write_text(json.dumps(
             {"broker": KIND, "nodes": self.options.nodes, "seconds": seconds, "versions": versions,
              "cells": self.results}, indent=1))
-        return 1 if red else 0
+        return 1 if red or not self.results else 0
 
     def close(self):
         self.stop_clients()
