@@ -5,6 +5,7 @@ broker is a process group of its own; it is ended by its id only.
 """
 
 import os
+import random
 import signal
 import socket
 import struct
@@ -19,12 +20,13 @@ KIND = os.environ.get("BROKER", "ottla")
 
 
 def free_port():
-    """A port that is free now, with a free one above it (Kafka's controller)."""
+    """A port that is free now, with a free one above it (Kafka's controller). It is below those that the system gives to
+    connections: of these one may be taken at any time, and after a long show all but one of them wait for their end."""
     while True:
+        port = random.randrange(20_000, 32_000)
         with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
             try:
+                first.bind(("127.0.0.1", port))
                 second.bind(("127.0.0.1", port + 1))
                 return port
             except OSError:
