@@ -8,6 +8,7 @@ mod json;
 mod ledger;
 mod member;
 mod position;
+mod printer;
 mod reader;
 mod records;
 mod session;
@@ -17,13 +18,13 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use self::format::{DIRECTIVES, RecordFormat, Shown};
-use self::json::write_json;
+use self::format::{DIRECTIVES, RecordFormat};
 use self::position::{Bounds, StartAt};
+use self::printer::{Printer, Style};
 use self::reader::{Cursor, Key, Reader};
 use super::Connect;
 use super::client::{At, Client, Isolation, Metadata, Topics};
-use super::output::{OutputFormat, Stdout, classify};
+use super::output::OutputFormat;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = format!("Format directives: {DIRECTIVES}. Escapes: \\n \\t \\r \\0 \\xHH \\\\."))]
@@ -78,35 +79,6 @@ pub(super) struct Options {
     connect: Connect,
 }
 
-/// Prints records, up to a limit.
-struct Printer {
-    out: Stdout,
-    style: Style,
-    left: Option<u64>,
-}
-
-enum Style {
-    Format(RecordFormat),
-    Json,
-}
-
-impl Printer {
-    fn record(&mut self, record: &Shown<'_>) -> Result<()> {
-        match &self.style {
-            Style::Format(format) => format.write(record, &mut self.out),
-            Style::Json => write_json(record, &mut self.out),
-        }
-        .map_err(classify)?;
-        self.left = self.left.map(|left| left.saturating_sub(1));
-        Ok(())
-    }
-
-    /// As many records as were asked for have been printed.
-    fn is_full(&self) -> bool {
-        self.left == Some(0)
-    }
-}
-
 pub(super) async fn run(options: Options) -> Result<()> {
     let mut client = options.connect.client();
     let topics = Topics::Named {
@@ -132,11 +104,7 @@ impl Options {
             None if is_json => Style::Json,
             None => Style::Format(RecordFormat::value_per_line()),
         };
-        Printer {
-            out: Stdout::lock(),
-            style,
-            left: self.max_messages,
-        }
+        Printer::new(style, self.max_messages)
     }
 
     fn start_at(&self) -> StartAt {

@@ -5,10 +5,11 @@
 use anyhow::{Result, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::Options;
 use super::position::StartAt;
+use super::printer::Printer;
 use super::reader::{Reader, pause};
 use super::session::{Session, Terms};
-use super::{Options, Printer};
 use crate::cli::client::{At, Client, Metadata};
 use crate::cli::{message, say};
 

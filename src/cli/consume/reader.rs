@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -15,18 +14,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::cli::client::{At, Client, Isolation, Metadata, RETRY_BACKOFF, Topics};
-use crate::cli::output::classify;
 use crate::cli::say;
 use crate::clock;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
-use crate::wire::records::Records;
 
-use super::Printer;
 use super::fetch::{Fetched, Wanted, fetch};
 use super::member::Part;
-use super::records::{for_each_record, next_position};
+use super::printer::{Printer, bytes_of};
+use super::records::next_position;
 
 /// A partition, by name and number.
 pub(super) type Key = (Arc<str>, i32);
@@ -421,46 +418,6 @@ fn find<'w>(
         .iter()
         .filter(is_topic)
         .find(|one| one.partition == partition)
-}
-
-fn bytes_of<'r>(data: &'r PartitionData<'_>) -> &'r [u8] {
-    let records = data.records.as_ref();
-    records.and_then(Records::as_slice).unwrap_or_default()
-}
-
-impl Printer {
-    /// Returns the first offset that is not printed.
-    fn print(&mut self, wanted: &Wanted, data: &PartitionData<'_>) -> Result<i64> {
-        let mut next = wanted.position;
-        if self.is_full() {
-            return Ok(next);
-        }
-        let aborted = data.aborted_transactions.iter().flatten();
-        let aborted = aborted
-            .map(|one| (one.first_offset, one.producer_id))
-            .collect();
-        let from = (bytes_of(data), wanted.position);
-        let mut is_cut = false;
-        for_each_record(&wanted.topic, wanted.partition, from, aborted, |record| {
-            is_cut = wanted.until.is_some_and(|until| record.offset >= until);
-            if !is_cut {
-                self.record(record)?;
-                next = record.offset + 1;
-                is_cut = self.is_full();
-            }
-            Ok(!is_cut)
-        })?;
-        // Behind the last record there may be offsets without one.
-        Ok(if is_cut {
-            next
-        } else {
-            next_position(bytes_of(data), wanted.position)
-        })
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.out.flush().map_err(classify)
-    }
 }
 
 pub(super) async fn pause(until: MonoMillis) {
