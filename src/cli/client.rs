@@ -37,12 +37,12 @@ pub(crate) use self::committed::{
     fetch_request, read_committed, read_fetched,
 };
 pub(crate) use self::coordinator::{Coordinator, is_elsewhere};
-pub(crate) use self::error::ClientError;
+pub(crate) use self::error::{ClientError, Said};
 pub(crate) use self::link::Link;
 #[cfg(test)]
 pub(crate) use self::metadata::Broker;
 pub(crate) use self::metadata::{Metadata, Partition, Topic};
-pub(crate) use self::offsets::{At, Isolation};
+pub(crate) use self::offsets::{At, Isolation, ListedOffsets};
 
 /// Between two tries of something that may soon succeed.
 pub(crate) const RETRY_BACKOFF: Duration = Duration::from_millis(100);

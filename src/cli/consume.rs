@@ -23,7 +23,7 @@ use self::position::{Bounds, StartAt};
 use self::printer::{Printer, Style};
 use self::reader::{Cursor, Key, Reader};
 use super::Connect;
-use super::client::{At, Client, Isolation, Metadata, Topics};
+use super::client::{At, Client, Isolation, ListedOffsets, Metadata, Topics};
 use super::output::OutputFormat;
 
 #[derive(Debug, clap::Args)]
@@ -145,21 +145,25 @@ async fn cursors(
     let level = options.isolation;
     let needs_start = !matches!(start_at, StartAt::End | StartAt::Offset(_));
     let needs_end = options.exit || !matches!(start_at, StartAt::Start | StartAt::Offset(_));
-    let mut starts = Offsets::new();
+    let mut starts = ListedOffsets::new();
     if needs_start {
-        starts = ask(client, &partitions, At::Earliest, level).await?;
+        starts = client.all_offsets(&partitions, At::Earliest, level).await?;
     }
-    let mut ends = Offsets::new();
+    let mut ends = ListedOffsets::new();
     if needs_end {
-        ends = ask(client, &partitions, At::Latest, level).await?;
+        ends = client.all_offsets(&partitions, At::Latest, level).await?;
     }
     let at_times = match start_at {
-        StartAt::TimestampMs(ms) => ask(client, &partitions, At::TimestampMs(ms), level).await?,
-        _ => Offsets::new(),
+        StartAt::TimestampMs(ms) => {
+            client
+                .all_offsets(&partitions, At::TimestampMs(ms), level)
+                .await?
+        }
+        _ => ListedOffsets::new(),
     };
     let mut cursors = BTreeMap::new();
     for key in partitions {
-        let of = |answers: &Offsets| answers.get(&key).copied().flatten();
+        let of = |answers: &ListedOffsets| answers.get(&key).copied().flatten();
         let end = of(&ends);
         let position = start_at.resolve(Bounds {
             start: of(&starts).unwrap_or_default(),
@@ -171,22 +175,4 @@ async fn cursors(
         cursors.insert((Arc::from(topic), partition), Cursor::new(position, until));
     }
     Ok(cursors)
-}
-
-type Offsets = BTreeMap<(String, i32), Option<i64>>;
-
-async fn ask(
-    client: &mut Client,
-    partitions: &[(String, i32)],
-    at: At,
-    isolation: Isolation,
-) -> Result<Offsets> {
-    let mut offsets = Offsets::new();
-    for ((topic, partition), found) in client.offsets(partitions, at, isolation).await? {
-        match found {
-            Ok(found) => offsets.insert((topic, partition), found.offset),
-            Err(code) => bail!("{topic}-{partition}: {} ({})", code.message(), code.name()),
-        };
-    }
-    Ok(offsets)
 }

@@ -1,5 +1,6 @@
 //! What can go wrong between a command and a broker, each with the way out.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -48,14 +49,20 @@ pub(crate) enum ClientError {
     Encode { api: ApiKey, cause: EncodeError },
     #[error("{address} and this program share no version of {api}: upgrade the older of the two")]
     NoCommonVersion { address: HostPort, api: ApiKey },
-    #[error("{address} refused {api}: {} ({})", code.message(), code.name())]
+    #[error("{address} refused {api}: {}", Said(*code))]
     Refused {
         address: HostPort,
         api: ApiKey,
         code: ErrorCode,
     },
-    #[error("topic {topic}: {} ({}); {}", code.message(), code.name(), way_out(*code))]
+    #[error("topic {topic}: {}; {}", Said(*code), way_out(*code))]
     Topic { topic: String, code: ErrorCode },
+    #[error("{topic}-{partition}: {}", Said(*code))]
+    Partition {
+        topic: String,
+        partition: i32,
+        code: ErrorCode,
+    },
     #[error("broker {broker} is not among the brokers that the cluster lists; try again")]
     UnknownBroker { broker: i32 },
 }
@@ -70,6 +77,15 @@ impl ClientError {
                 | Self::Closed { .. }
                 | Self::UnknownBroker { .. }
         )
+    }
+}
+
+/// An error code as people read it.
+pub(crate) struct Said(pub(crate) ErrorCode);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.message(), self.0.name())
     }
 }
 

@@ -64,6 +64,9 @@ pub(crate) struct Found {
     pub(crate) leader_epoch: Option<i32>,
 }
 
+/// By topic name and partition; no offset when no record is that late.
+pub(crate) type ListedOffsets = BTreeMap<(String, i32), Option<i64>>;
+
 type Partitions = Vec<(String, i32)>;
 type Answers = BTreeMap<(String, i32), Result<Found, ErrorCode>>;
 
@@ -96,6 +99,26 @@ impl Client {
             }
             sleep(RETRY_BACKOFF).await;
         }
+    }
+
+    /// As `offsets`, for who cannot go on without one of them: what remains of errors is one.
+    pub(crate) async fn all_offsets(
+        &mut self,
+        partitions: &[(String, i32)],
+        at: At,
+        isolation: Isolation,
+    ) -> Result<ListedOffsets, ClientError> {
+        let answers = self.offsets(partitions, at, isolation).await?;
+        let answers = answers.into_iter();
+        let offsets = answers.map(|((topic, partition), found)| match found {
+            Ok(found) => Ok(((topic, partition), found.offset)),
+            Err(code) => Err(ClientError::Partition {
+                topic,
+                partition,
+                code,
+            }),
+        });
+        offsets.collect()
     }
 
     /// As `offsets`, without a second try.

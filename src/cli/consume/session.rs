@@ -20,7 +20,7 @@ use super::member::{Member, Part};
 use super::reader::{Cursor, Key, Reader, pause};
 use crate::cli::client::{
     Answer, At, Client, ClientError, CommitOutcomes, Coordinator, GroupPartition, GroupTopic,
-    HostPort, Isolation, RETRY_BACKOFF, Speaker,
+    HostPort, Isolation, RETRY_BACKOFF, Said, Speaker,
 };
 use crate::cli::say;
 use crate::clock;
@@ -109,15 +109,6 @@ impl Patience {
 
     fn succeeded(&mut self) {
         self.0 = None;
-    }
-}
-
-/// An error code as people read it.
-struct Said(ErrorCode);
-
-impl fmt::Display for Said {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.0.message(), self.0.name())
     }
 }
 
