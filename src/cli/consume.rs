@@ -1,12 +1,15 @@
 //! `ottla consume`: records become lines.
 
 mod calls;
+mod cursor;
 mod fetch;
 mod format;
 mod group;
 mod json;
 mod ledger;
 mod member;
+mod patience;
+mod place;
 mod position;
 mod printer;
 mod reader;
@@ -18,10 +21,11 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use self::cursor::{Cursor, Key};
 use self::format::{DIRECTIVES, RecordFormat};
 use self::position::{Bounds, StartAt};
 use self::printer::{Printer, Style};
-use self::reader::{Cursor, Key, Reader};
+use self::reader::Reader;
 use super::Connect;
 use super::client::{At, Client, Isolation, ListedOffsets, Metadata, Topics};
 use super::output::OutputFormat;

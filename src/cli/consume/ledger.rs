@@ -1,7 +1,7 @@
 //! What a member has printed and what it has committed, per partition.
 //!
-//! Only what was printed is due to be committed; or where reading starts, when the group had no offset: so the next member
-//! goes on from there, wherever the log then ends.
+//! Only what was printed is due to be committed; or where reading starts, when the group had no offset in the log: so the next
+//! member goes on from there, wherever the log then ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ pub(super) struct Ledger(BTreeMap<Part, Entry>);
 
 impl Ledger {
     /// Reading starts, at what the group has committed or where it was told to.
-    pub(super) fn start(&mut self, part: Part, position: i64, is_committed: bool) {
+    pub(super) fn start(&mut self, part: Part, position: i64, committed: Option<i64>) {
         let entry = Entry {
             printed: position,
-            committed: is_committed.then_some(position),
+            committed,
         };
         self.0.insert(part, entry);
     }
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn only_what_was_printed_is_due_and_once() {
         let mut ledger = Ledger::default();
-        ledger.start(A, 10, true);
+        ledger.start(A, 10, Some(10));
         assert!(ledger.due().is_empty());
         ledger.printed(A, 15);
         assert_eq!(ledger.due(), BTreeMap::from([(A, 15)]));
@@ -85,16 +85,25 @@ mod tests {
     #[test]
     fn a_chosen_start_is_due_and_a_committed_one_is_not() {
         let mut ledger = Ledger::default();
-        ledger.start(A, 20, false);
-        ledger.start(B, 20, true);
+        ledger.start(A, 20, None);
+        ledger.start(B, 20, Some(20));
         assert_eq!(ledger.due(), BTreeMap::from([(A, 20)]));
+    }
+
+    /// A log that was cut: the group's offset lies in front of it, or behind its end.
+    #[test]
+    fn a_start_elsewhere_than_what_was_committed_is_due_backwards_too() {
+        let mut ledger = Ledger::default();
+        ledger.start(A, 800, Some(10));
+        ledger.start(B, 50, Some(100));
+        assert_eq!(ledger.due(), BTreeMap::from([(A, 800), (B, 50)]));
     }
 
     #[test]
     fn what_is_printed_of_a_partition_that_was_given_up_is_not_due() {
         let mut ledger = Ledger::default();
-        ledger.start(A, 0, true);
-        ledger.start(B, 0, true);
+        ledger.start(A, 0, Some(0));
+        ledger.start(B, 0, Some(0));
         ledger.printed(A, 1);
         ledger.printed(B, 2);
         assert_eq!(

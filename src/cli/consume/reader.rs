@@ -20,39 +20,11 @@ use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 
+use super::cursor::{Cursor, Key};
 use super::fetch::{Fetched, Wanted, fetch};
 use super::member::Part;
 use super::printer::{Printer, bytes_of};
 use super::records::next_position;
-
-/// A partition, by name and number.
-pub(super) type Key = (Arc<str>, i32);
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor {
-    pub(super) position: i64,
-    /// Reading stops here.
-    pub(super) until: Option<i64>,
-    /// Something was read already: the first position was right.
-    is_proven: bool,
-    /// Partitions that waited longest go first.
-    served: u64,
-}
-
-impl Cursor {
-    pub(super) fn new(position: i64, until: Option<i64>) -> Self {
-        Self {
-            position,
-            until,
-            is_proven: false,
-            served: 0,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.until.is_some_and(|until| self.position >= until)
-    }
-}
 
 pub(super) struct Reader {
     client: Client,
@@ -361,10 +333,7 @@ impl Reader {
                  use --offset start or --offset end"
             ),
         };
-        say(&format!(
-            "warning: offset {position} of {name} is gone, going on at {}",
-            cursor.position
-        ));
+        say_moved(&key, position, cursor.position);
         Ok(())
     }
 
@@ -418,6 +387,13 @@ fn find<'w>(
         .iter()
         .filter(is_topic)
         .find(|one| one.partition == partition)
+}
+
+/// The log was cut, or is another one.
+pub(super) fn say_moved((topic, index): &Key, from: i64, to: i64) {
+    say(&format!(
+        "warning: offset {from} of {topic}-{index} is gone, going on at {to}"
+    ));
 }
 
 pub(super) async fn pause(until: MonoMillis) {

@@ -14,10 +14,13 @@ use anyhow::{Result, bail};
 use ottla_storage::time::MonoMillis;
 use tokio::task::JoinSet;
 
-use super::calls::{self, Asking, Done, Offsets, Place, PlaceError, Verdict, verdict};
+use super::calls::{self, Done, Offsets, Verdict, verdict};
+use super::cursor::{Cursor, Key};
 use super::ledger::Ledger;
 use super::member::{Member, Part};
-use super::reader::{Cursor, Key, Reader, pause};
+use super::patience::Patience;
+use super::place::{Asking, Place, Places};
+use super::reader::{Reader, pause, say_moved};
 use crate::cli::client::{
     Answer, At, Client, ClientError, CommitOutcomes, Coordinator, GroupPartition, GroupTopic,
     HostPort, Isolation, RETRY_BACKOFF, Said, Speaker,
@@ -89,27 +92,8 @@ struct Timing {
     /// Since when the coordinator has not heard us, commits fail, places are not known.
     unheard: Patience,
     uncommitted: Patience,
-    unplaced: Patience,
+    unplaced: BTreeMap<Part, Patience>,
     empty_since: Option<MonoMillis>,
-}
-
-/// Since when something fails.
-#[derive(Default)]
-struct Patience(Option<MonoMillis>);
-
-impl Patience {
-    fn failed(&mut self, limit: Duration, why: &dyn fmt::Display) -> Result<()> {
-        let now = clock::mono();
-        let since = *self.0.get_or_insert(now);
-        if now.since(since) >= limit {
-            bail!("gave up after {} s: {why}", limit.as_secs());
-        }
-        Ok(())
-    }
-
-    fn succeeded(&mut self) {
-        self.0 = None;
-    }
 }
 
 impl Session {
@@ -132,7 +116,7 @@ impl Session {
                 retry_at: now,
                 unheard: Patience::default(),
                 uncommitted: Patience::default(),
-                unplaced: Patience::default(),
+                unplaced: BTreeMap::new(),
                 empty_since: None,
             },
             told: None,
@@ -274,9 +258,9 @@ impl Session {
                 self.on_way.commit = false;
                 self.committed(&offsets, outcomes)
             }
-            Done::Places(places) => {
+            Done::Places(asked, places) => {
                 self.on_way.places = false;
-                self.placed(places, reader)
+                self.placed(&asked, places, reader)
             }
         }
     }
@@ -368,6 +352,8 @@ impl Session {
     /// Asks where to go on in partitions that the group gives.
     fn start(&mut self, reader: &mut Reader) {
         let parts = self.member.to_start();
+        // What has its place, or is not to be read any more, is no trouble any more.
+        self.timing.unplaced.retain(|part, _| parts.contains(part));
         if parts.is_empty() || self.on_way.places || self.is_leaving {
             return;
         }
@@ -460,7 +446,7 @@ impl Session {
         let response = answer.decode()?;
         match response.error_code {
             ErrorCode::None => {
-                self.timing.unheard.succeeded();
+                self.timing.unheard.over();
                 let millis = u64::try_from(response.heartbeat_interval_ms).unwrap_or_default();
                 self.timing.interval = Duration::from_millis(millis).max(INTERVAL_MIN);
                 self.timing.heartbeat_at = clock::mono().saturating_add(self.timing.interval);
@@ -563,50 +549,86 @@ impl Session {
             self.pause();
             return self.timing.uncommitted.failed(limit, &Said(code));
         }
-        self.timing.uncommitted.succeeded();
+        self.timing.uncommitted.over();
         self.timing.commit_at = clock::mono().saturating_add(COMMIT_EVERY);
         Ok(())
     }
 
     fn placed(
         &mut self,
-        places: Result<Vec<Place>, PlaceError>,
+        asked: &[GroupPartition],
+        places: Result<Places, ClientError>,
         reader: &mut Reader,
     ) -> Result<()> {
-        let limit = self.client.timeout();
         let error = match places {
             Ok(places) => {
-                self.timing.unplaced.succeeded();
-                self.read(places, reader);
-                return Ok(());
+                let mut places = places.into_iter();
+                return places.try_for_each(|(partition, place)| match place {
+                    Ok(place) => {
+                        self.read(partition, place, reader);
+                        Ok(())
+                    }
+                    Err(code) => self.refused(&partition, code),
+                });
             }
             Err(error) => error,
         };
-        match error.code().map(verdict) {
-            Some(Verdict::Elsewhere) => self.coordinator = None,
-            Some(Verdict::Final) => return Err(error.into()),
-            // The next heartbeat tells.
-            Some(_) => self.timing.heartbeat_at = clock::mono(),
-            None if error.is_transient() => self.coordinator = None,
-            None => return Err(error.into()),
+        match &error {
+            ClientError::Refused { code, .. } => match verdict(*code) {
+                Verdict::Elsewhere => self.coordinator = None,
+                Verdict::Final => return Err(error.into()),
+                // The next heartbeat tells.
+                Verdict::Fenced | Verdict::Later | Verdict::Gone => {
+                    self.timing.heartbeat_at = clock::mono();
+                }
+            },
+            error if error.is_transient() => self.coordinator = None,
+            _ => return Err(error.into()),
         }
-        self.pause();
-        self.timing.unplaced.failed(limit, &error)
+        let mut asked = asked.iter();
+        asked.try_for_each(|partition| self.unplaced(partition, &error))
     }
 
-    fn read(&mut self, places: Vec<Place>, reader: &mut Reader) {
-        for place in places {
-            let (topic, index) = place.partition;
-            let part = (topic.id, index);
-            // It may have been taken away while it was asked for.
-            if self.is_leaving || !self.member.start(part) {
-                continue;
-            }
-            let key: Key = (topic.name.into(), index);
-            self.ledger.start(part, place.position, place.is_committed);
-            self.names.insert(part, key.clone());
-            reader.read(key, Cursor::new(place.position, place.until));
+    /// One partition has no place yet; the others are read.
+    fn refused(&mut self, partition: &GroupPartition, code: ErrorCode) -> Result<()> {
+        let (topic, index) = partition;
+        let why = format!("{}-{index}: {}", topic.name, Said(code));
+        match verdict(code) {
+            Verdict::Elsewhere => self.coordinator = None,
+            Verdict::Final => bail!(why),
+            // The next heartbeat tells.
+            Verdict::Fenced | Verdict::Gone => self.timing.heartbeat_at = clock::mono(),
+            // Its leader is asked again, there or elsewhere.
+            Verdict::Later => {}
         }
+        self.unplaced(partition, &why)
+    }
+
+    fn unplaced(&mut self, (topic, index): &GroupPartition, why: &dyn fmt::Display) -> Result<()> {
+        self.pause();
+        let limit = self.client.timeout();
+        let patience = self.timing.unplaced.entry((topic.id, *index));
+        patience.or_default().failed(limit, why)
+    }
+
+    fn read(&mut self, (topic, index): GroupPartition, place: Place, reader: &mut Reader) {
+        let part = (topic.id, index);
+        // It may have been taken away while it was asked for.
+        if self.is_leaving || !self.member.start(part) {
+            return;
+        }
+        let Place {
+            position,
+            committed,
+            until,
+        } = place;
+        let key: Key = (topic.name.into(), index);
+        if let Some(gone) = committed.filter(|committed| *committed != position) {
+            say_moved(&key, gone, position);
+        }
+        self.ledger.start(part, position, committed);
+        self.names.insert(part, key.clone());
+        reader.read(key, Cursor::new(position, until));
     }
 }
 
