@@ -7,6 +7,7 @@ mod format;
 mod group;
 mod json;
 mod ledger;
+mod lookup;
 mod member;
 mod patience;
 mod place;

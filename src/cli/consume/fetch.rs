@@ -1,9 +1,12 @@
 //! Fetch requests for the partitions of one broker, and their answers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cursor::Key;
+use super::member::Part;
 use crate::cli::client::{Answer, ClientError, Isolation, Link};
 use crate::wire::Uuid;
 use crate::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
@@ -24,6 +27,22 @@ pub(super) struct Wanted {
     pub(super) position: i64,
     /// Records from here on are not printed.
     pub(super) until: Option<i64>,
+}
+
+impl Wanted {
+    pub(super) fn key(&self) -> Key {
+        (Arc::clone(&self.topic), self.partition)
+    }
+
+    pub(super) fn part(&self) -> Part {
+        (self.topic_id, self.partition)
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
 }
 
 /// One request to one broker and what came of it.

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Options;
 use super::position::StartAt;
 use super::printer::Printer;
-use super::reader::{Reader, pause};
+use super::reader::{Progress, Reader, pause};
 use super::session::{Session, Terms};
 use crate::cli::client::{At, Client, Metadata};
 use crate::cli::{message, say};
@@ -69,14 +69,15 @@ async fn read(
         if printer.is_full() || session.is_done(reader) {
             return Ok(());
         }
-        reader.refresh().await?;
         session.act(reader);
-        reader.dispatch();
+        reader.ask();
         let wake_at = session.wake_at().min(reader.wake_at());
         tokio::select! {
-            fetched = reader.next() => {
-                let printed = reader.settle(fetched, printer).await?;
-                session.printed(printed);
+            came = reader.next() => {
+                let mut progress = Progress::new();
+                let outcome = reader.settle(came, printer, &mut progress);
+                session.follow(progress);
+                outcome?;
             }
             done = session.next() => session.settle(done, reader)?,
             () = pause(wake_at) => {}

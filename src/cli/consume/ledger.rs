@@ -34,6 +34,13 @@ impl Ledger {
         }
     }
 
+    /// Reading goes on elsewhere, which is where the next member has to go on, too.
+    pub(super) fn moved(&mut self, part: Part, position: i64) {
+        if let Some(entry) = self.0.get_mut(&part) {
+            entry.printed = position;
+        }
+    }
+
     pub(super) fn committed(&mut self, part: Part, offset: i64) {
         if let Some(entry) = self.0.get_mut(&part) {
             entry.committed = Some(offset);
@@ -88,6 +95,22 @@ mod tests {
         ledger.start(A, 20, None);
         ledger.start(B, 20, Some(20));
         assert_eq!(ledger.due(), BTreeMap::from([(A, 20)]));
+    }
+
+    /// A leader that lost the end of its log, or retention that was faster than the reader.
+    #[test]
+    fn where_a_log_was_cut_is_due_in_either_direction() {
+        for to in [50, 800] {
+            let mut ledger = Ledger::default();
+            ledger.start(A, 90, Some(90));
+            ledger.printed(A, 100);
+            ledger.moved(A, to);
+            // A commit that was on its way says nothing of where reading goes on.
+            ledger.committed(A, 100);
+            assert_eq!(ledger.due(), BTreeMap::from([(A, to)]));
+            ledger.printed(A, to + 1);
+            assert_eq!(ledger.due(), BTreeMap::from([(A, to + 1)]));
+        }
     }
 
     /// A log that was cut: the group's offset lies in front of it, or behind its end.

@@ -37,11 +37,15 @@ impl Printer {
         self.left == Some(0)
     }
 
-    /// Returns the first offset that is not printed.
-    pub(super) fn print(&mut self, wanted: &Wanted, data: &PartitionData<'_>) -> Result<i64> {
-        let mut next = wanted.position;
+    /// Moves `next` to the first offset that is not printed, also where this ends in an error.
+    pub(super) fn print(
+        &mut self,
+        wanted: &Wanted,
+        data: &PartitionData<'_>,
+        next: &mut i64,
+    ) -> Result<()> {
         if self.is_full() {
-            return Ok(next);
+            return Ok(());
         }
         let aborted = data.aborted_transactions.iter().flatten();
         let aborted = aborted
@@ -53,17 +57,16 @@ impl Printer {
             is_cut = wanted.until.is_some_and(|until| record.offset >= until);
             if !is_cut {
                 self.record(record)?;
-                next = record.offset + 1;
+                *next = record.offset + 1;
                 is_cut = self.is_full();
             }
             Ok(!is_cut)
         })?;
-        // Behind the last record there may be offsets without one.
-        Ok(if is_cut {
-            next
-        } else {
-            next_position(bytes_of(data), wanted.position)
-        })
+        if !is_cut {
+            // Behind the last record there may be offsets without one.
+            *next = next_position(bytes_of(data), wanted.position);
+        }
+        Ok(())
     }
 
     fn record(&mut self, record: &Shown<'_>) -> Result<()> {

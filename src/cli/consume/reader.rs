@@ -2,43 +2,66 @@
 //!
 //! - Each broker has one fetch on its way, asked for before the last answer is printed.
 //! - A partition's position only moves forward, and every record from it on is printed once.
-//! - What fails for a moment is tried again while the timeout lasts; then it is an error.
+//! - What fails for a moment is tried again while the timeout lasts; then it is an error. Each partition has its own time,
+//!   and only its own success ends it.
+//! - Whatever is asked is asked by a task: nothing that a broker lets us wait for holds up signals, heartbeats or commits.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::fmt;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use ottla_storage::time::MonoMillis;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::cli::client::{At, Client, Isolation, Metadata, RETRY_BACKOFF, Topics};
+use super::cursor::{Cursor, Key, Span, Wait};
+use super::fetch::{Fetched, Wanted, fetch};
+use super::lookup::{self, Listed};
+use super::member::Part;
+use super::patience::Patience;
+use super::printer::{Printer, bytes_of};
+use super::records::next_position;
+use crate::cli::client::{At, Client, Isolation, Metadata, RETRY_BACKOFF, Said};
 use crate::cli::say;
 use crate::clock;
 use crate::wire::Uuid;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::fetch::{FetchResponse, FetchableTopicResponse, PartitionData};
 
-use super::cursor::{Cursor, Key};
-use super::fetch::{Fetched, Wanted, fetch};
-use super::member::Part;
-use super::printer::{Printer, bytes_of};
-use super::records::next_position;
+/// An answer to something that the reader asked.
+pub(super) enum Came {
+    Fetched(Fetched),
+    Listed(Listed),
+    /// What the log spans that refused a position.
+    Span(Wanted, Result<Span>),
+}
+
+/// How partitions have come on.
+pub(super) type Progress = Vec<(Part, Step)>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Everything below was printed.
+    Printed(i64),
+    /// Reading goes on here: the log was cut.
+    Moved(i64),
+}
 
 pub(super) struct Reader {
     client: Client,
     isolation: Isolation,
     names: Vec<String>,
     metadata: Metadata,
-    is_metadata_stale: bool,
+    /// When metadata are asked for, if they are wanted.
+    metadata_at: Option<MonoMillis>,
+    is_listing: bool,
+    /// Since when there are no new metadata.
+    unlisted: Patience,
     cursors: BTreeMap<Key, Cursor>,
-    in_flight: JoinSet<Fetched>,
+    in_flight: JoinSet<Came>,
     /// Brokers that have a fetch on its way.
     busy: Vec<i32>,
-    /// Nothing is asked before this time: something just failed.
-    pause_until: Option<MonoMillis>,
-    failing_since: Option<MonoMillis>,
     rounds: u64,
     /// Where to start when the first position is outside of the log; none if that is an error.
     start_over: Option<At>,
@@ -56,12 +79,12 @@ impl Reader {
             isolation,
             names: metadata.topics.keys().cloned().collect(),
             metadata,
-            is_metadata_stale: false,
+            metadata_at: None,
+            is_listing: false,
+            unlisted: Patience::default(),
             cursors,
             in_flight: JoinSet::new(),
             busy: Vec::new(),
-            pause_until: None,
-            failing_since: None,
             rounds: 0,
             start_over: None,
         }
@@ -89,13 +112,10 @@ impl Reader {
             if self.is_idle() || printer.is_full() {
                 return Ok(());
             }
-            self.refresh().await?;
-            self.dispatch();
+            self.ask();
             let wake_at = self.wake_at();
             tokio::select! {
-                fetched = self.next() => {
-                    self.settle(fetched, printer).await?;
-                }
+                came = self.next() => self.settle(came, printer, &mut Progress::new())?,
                 () = pause(wake_at) => {}
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
@@ -103,11 +123,9 @@ impl Reader {
         }
     }
 
-    /// What a new round begins with: partitions that are read to their end are left, and a pause that is over ends.
+    /// What a new round begins with: partitions that are read to their end are left.
     pub(super) fn go_on(&mut self) {
         self.cursors.retain(|_, cursor| !cursor.is_done());
-        let now = clock::mono();
-        self.pause_until = self.pause_until.filter(|until| *until > now);
     }
 
     /// There is nothing to read.
@@ -115,13 +133,14 @@ impl Reader {
         self.cursors.is_empty()
     }
 
-    /// When a round is due, if nothing is fetched.
+    /// When there is something to ask for, if nothing comes.
     pub(super) fn wake_at(&self) -> MonoMillis {
-        self.pause_until.unwrap_or(MonoMillis::MAX)
+        let metadata_at = self.metadata_at.filter(|_| !self.is_listing);
+        metadata_at.unwrap_or(MonoMillis::MAX)
     }
 
     /// The next answer. Never, while none is waited for.
-    pub(super) async fn next(&mut self) -> Fetched {
+    pub(super) async fn next(&mut self) -> Came {
         match self.in_flight.join_next().await {
             // A panic in a task is ours: it goes on here.
             Some(done) => {
@@ -152,135 +171,148 @@ impl Reader {
         self.metadata.topics.get(name).map(|topic| topic.id)
     }
 
-    /// The metadata lack something that is there.
+    /// The metadata lack something, or are wrong. They are asked for again after a moment, not at once: what they lack may
+    /// take its time.
     pub(super) fn want_metadata(&mut self) {
-        self.is_metadata_stale = true;
+        let soon = || clock::mono().saturating_add(RETRY_BACKOFF);
+        self.metadata_at.get_or_insert_with(soon);
     }
 
-    pub(super) async fn refresh(&mut self) -> Result<()> {
-        if !self.is_metadata_stale || self.pause_until.is_some() {
-            return Ok(());
+    /// Asks for what is due.
+    pub(super) fn ask(&mut self) {
+        let is_due = self.metadata_at.is_some_and(|at| at <= clock::mono());
+        if is_due && !self.is_listing {
+            self.metadata_at = None;
+            self.is_listing = true;
+            let listed = lookup::list(self.client.clone(), self.names.clone());
+            self.in_flight
+                .spawn(async move { Came::Listed(listed.await) });
         }
-        let topics = Topics::Named {
-            names: &self.names,
-            may_create: false,
-        };
-        match self.client.metadata(topics).await {
-            Ok(metadata) => {
-                for name in &self.names {
-                    // A topic that is gone will not come back under its id.
-                    metadata.existing(name)?;
-                }
-                self.metadata = metadata;
-                self.is_metadata_stale = false;
-                Ok(())
-            }
-            Err(error) if error.is_transient() => self.failed(&error),
-            Err(error) => Err(error.into()),
-        }
+        self.dispatch();
     }
 
     /// Gives every idle broker a fetch for the partitions that it leads.
-    pub(super) fn dispatch(&mut self) {
-        if self.pause_until.is_some() {
-            return;
-        }
+    fn dispatch(&mut self) {
         let mut by_leader: BTreeMap<i32, Vec<(u64, Wanted)>> = BTreeMap::new();
-        for ((name, partition), cursor) in &self.cursors {
-            let topic = self.metadata.topics.get(&**name);
-            let leader = topic.and_then(|topic| topic.partitions.get(partition)?.leader);
-            let (Some(topic), Some(leader)) = (topic, leader) else {
-                self.is_metadata_stale = true;
+        let mut has_all_leaders = true;
+        for (key, cursor) in &self.cursors {
+            if cursor.waits_for.is_some() || cursor.is_done() {
+                continue;
+            }
+            let Some((topic_id, leader)) = self.leader_of(key) else {
+                has_all_leaders = false;
                 continue;
             };
-            if !cursor.is_done() && !self.busy.contains(&leader) {
-                let wanted = Wanted {
-                    topic: Arc::clone(name),
-                    topic_id: topic.id,
-                    partition: *partition,
-                    position: cursor.position,
-                    until: cursor.until,
-                };
-                by_leader
-                    .entry(leader)
-                    .or_default()
-                    .push((cursor.served, wanted));
+            if self.busy.contains(&leader) {
+                continue;
             }
+            let wanted = Wanted {
+                topic: Arc::clone(&key.0),
+                topic_id,
+                partition: key.1,
+                position: cursor.position,
+                until: cursor.until,
+            };
+            by_leader
+                .entry(leader)
+                .or_default()
+                .push((cursor.served, wanted));
         }
         for (leader, mut wanted) in by_leader {
             let Ok(link) = self.client.broker(leader) else {
-                self.is_metadata_stale = true;
                 continue;
             };
             wanted.sort_by_key(|(served, _)| *served);
             let wanted = wanted.into_iter().map(|(_, wanted)| wanted).collect();
+            let fetched = fetch(leader, link, wanted, self.isolation);
             self.in_flight
-                .spawn(fetch(leader, link, wanted, self.isolation));
+                .spawn(async move { Came::Fetched(fetched.await) });
             self.busy.push(leader);
         }
-        if self.is_metadata_stale {
-            self.pause();
+        if !has_all_leaders {
+            self.want_metadata();
         }
     }
 
-    /// Prints what came. Returns up to where each partition is printed.
-    pub(super) async fn settle(
+    /// The topic's id, and the broker that leads the partition, if there is one that is known.
+    fn leader_of(&self, (name, partition): &Key) -> Option<(Uuid, i32)> {
+        let topic = self.metadata.topics.get(&**name)?;
+        let leader = topic.partitions.get(partition)?.leader?;
+        let is_known = self.client.broker(leader).is_ok();
+        is_known.then_some((topic.id, leader))
+    }
+
+    /// Takes in what came, and prints it. How far that got is told also where it ends in an error.
+    pub(super) fn settle(
+        &mut self,
+        came: Came,
+        printer: &mut Printer,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        match came {
+            Came::Fetched(fetched) => self.fetched(fetched, printer, progress),
+            Came::Listed(listed) => self.listed(listed),
+            Came::Span(wanted, span) => self.located(&wanted, span, progress),
+        }
+    }
+
+    fn fetched(
         &mut self,
         fetched: Fetched,
         printer: &mut Printer,
-    ) -> Result<Vec<(Part, i64)>> {
+        progress: &mut Progress,
+    ) -> Result<()> {
         self.busy.retain(|broker| *broker != fetched.broker);
         let answer = match fetched.outcome {
             Ok(answer) => answer,
             Err(error) if error.is_transient() => {
-                self.failed(&error)?;
-                return Ok(Vec::new());
+                let mut wanted = fetched.wanted.iter();
+                return wanted.try_for_each(|wanted| self.failed(wanted, &error));
             }
             Err(error) => return Err(error.into()),
         };
         let response = answer.decode()?;
         answer.check(response.error_code)?;
-        self.failing_since = None;
-        let served = self.advance(&fetched.wanted, &response).await?;
+        let served = self.advance(&fetched.wanted, &response)?;
         self.dispatch();
-        let mut printed = Vec::new();
-        for (wanted, data) in served {
-            let next = printer.print(wanted, data)?;
-            printed.push(((wanted.topic_id, wanted.partition), next));
-        }
+        let mut printed = Progress::new();
+        let outcome = served.into_iter().try_for_each(|(wanted, data)| {
+            let mut next = wanted.position;
+            let outcome = printer.print(wanted, data, &mut next);
+            printed.push((wanted.part(), Step::Printed(next)));
+            outcome
+        });
+        // What came before an error is printed, and counts once it is out.
         printer.flush()?;
-        Ok(printed)
+        progress.append(&mut printed);
+        outcome
     }
 
     /// Moves the positions, so that the next fetch can go before anything is printed. Returns what
     /// there is to print.
-    async fn advance<'w, 'r>(
+    fn advance<'w, 'r>(
         &mut self,
         wanted: &'w [Wanted],
         response: &'r FetchResponse<'r>,
     ) -> Result<Vec<(&'w Wanted, &'r PartitionData<'r>)>> {
         let mut served = Vec::new();
         self.rounds += 1;
+        let rounds = self.rounds;
         for topic in &response.responses {
             for data in &topic.partitions {
                 // What was not asked for is not looked at.
                 let Some(wanted) = find(wanted, topic, data.partition_index) else {
                     continue;
                 };
-                if data.error_code.is_error() {
-                    self.refused(wanted, data.error_code).await?;
-                    continue;
-                }
-                let key = (Arc::clone(&wanted.topic), wanted.partition);
-                let Entry::Occupied(mut cursor) = self.cursors.entry(key) else {
+                let Some(cursor) = self.current(wanted) else {
                     continue;
                 };
-                let cursor = cursor.get_mut();
-                // It was stopped and goes on elsewhere since this was asked for.
-                if cursor.position != wanted.position {
+                if data.error_code.is_error() {
+                    self.refused(wanted, data.error_code)?;
                     continue;
                 }
                 cursor.is_proven = true;
+                cursor.trouble.over();
                 let bytes = bytes_of(data);
                 if bytes.is_empty() {
                     continue;
@@ -288,85 +320,126 @@ impl Reader {
                 let next = next_position(bytes, wanted.position);
                 if next == wanted.position {
                     bail!(
-                        "{}-{} at offset {next}: {} bytes hold no whole batch",
-                        wanted.topic,
-                        wanted.partition,
+                        "{wanted} at offset {next}: {} bytes hold no whole batch",
                         bytes.len()
                     );
                 }
                 cursor.position = next;
-                cursor.served = self.rounds;
+                cursor.served = rounds;
                 served.push((wanted, data));
             }
         }
         Ok(served)
     }
 
-    async fn refused(&mut self, wanted: &Wanted, code: ErrorCode) -> Result<()> {
-        let name = format!("{}-{}", wanted.topic, wanted.partition);
+    /// None if the partition was stopped, or goes on elsewhere, since this was asked for.
+    fn current(&mut self, wanted: &Wanted) -> Option<&mut Cursor> {
+        let cursor = self.cursors.get_mut(&wanted.key());
+        cursor.filter(|cursor| cursor.position == wanted.position)
+    }
+
+    fn refused(&mut self, wanted: &Wanted, code: ErrorCode) -> Result<()> {
         match code {
-            ErrorCode::OffsetOutOfRange => self.relocate(wanted, &name).await,
-            code if code.is_retriable() => {
-                self.is_metadata_stale = true;
-                self.failed(&format!("{name}: {} ({})", code.message(), code.name()))
+            ErrorCode::OffsetOutOfRange => {
+                self.locate(wanted.clone());
+                Ok(())
             }
-            code => bail!("{name}: {} ({})", code.message(), code.name()),
+            code if code.is_retriable() => {
+                self.failed(wanted, &format_args!("{wanted}: {}", Said(code)))
+            }
+            code => bail!("{wanted}: {}", Said(code)),
         }
+    }
+
+    fn locate(&mut self, wanted: Wanted) {
+        if let Some(cursor) = self.current(&wanted) {
+            cursor.waits_for = Some(Wait::Span);
+        }
+        let (client, isolation) = (self.client.clone(), self.isolation);
+        self.in_flight.spawn(async move {
+            let span = lookup::span(client, &wanted, isolation).await;
+            Came::Span(wanted, span)
+        });
     }
 
     /// The position is outside of the log: an error if the user chose it, else the log was cut.
-    async fn relocate(&mut self, wanted: &Wanted, name: &str) -> Result<()> {
-        let start = self.end_of(wanted, At::Earliest).await?;
-        let end = self.end_of(wanted, At::Latest).await?;
-        let position = wanted.position;
-        let key = (Arc::clone(&wanted.topic), wanted.partition);
-        let Some(cursor) = self.cursors.get_mut(&key) else {
+    fn located(
+        &mut self,
+        wanted: &Wanted,
+        span: Result<Span>,
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let start_over = self.start_over;
+        let Some(cursor) = self.cursors.get_mut(&wanted.key()) else {
             return Ok(());
         };
-        let nearest = if position < start { start } else { end };
-        cursor.position = match self.start_over {
-            _ if cursor.is_proven => nearest,
-            Some(At::Earliest) => start,
-            Some(_) => end,
-            None => bail!(
-                "offset {position} of {name} is outside of the log, which spans {start} to {end}; \
+        cursor.waits_for = None;
+        let from = wanted.position;
+        if cursor.position != from {
+            return Ok(());
+        }
+        let span = span?;
+        let Some(to) = cursor.relocated(span, start_over) else {
+            let Span { start, end } = span;
+            bail!(
+                "offset {from} of {wanted} is outside of the log, which spans {start} to {end}; \
                  use --offset start or --offset end"
-            ),
+            )
         };
-        say_moved(&key, position, cursor.position);
+        if to == from {
+            let why = format!("{wanted}: {}", Said(ErrorCode::OffsetOutOfRange));
+            return self.failed(wanted, &why);
+        }
+        cursor.position = to;
+        say_moved(&wanted.key(), from, to);
+        progress.push((wanted.part(), Step::Moved(to)));
         Ok(())
     }
 
-    async fn end_of(&mut self, wanted: &Wanted, at: At) -> Result<i64> {
-        let key = (wanted.topic.to_string(), wanted.partition);
-        let found = self
-            .client
-            .offsets(std::slice::from_ref(&key), at, self.isolation)
-            .await?;
-        let found = found
-            .get(&key)
-            .copied()
-            .context("the broker names no offset")?;
-        match found {
-            Ok(found) => found.offset.context("the broker names no offset"),
-            Err(code) => bail!("{}-{}: {}", key.0, key.1, code.message()),
+    fn listed(&mut self, listed: Listed) -> Result<()> {
+        self.is_listing = false;
+        let (client, metadata) = match listed {
+            Ok(listed) => listed,
+            Err(error) if error.is_transient() => {
+                self.want_metadata();
+                return self.unlisted.failed(self.client.timeout(), &error);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for name in &self.names {
+            // A topic that is gone will not come back under its id.
+            metadata.existing(name)?;
         }
-    }
-
-    /// Something failed that may pass: an error once it has gone on for the timeout.
-    fn failed(&mut self, why: &dyn std::fmt::Display) -> Result<()> {
-        let now = clock::mono();
-        let since = *self.failing_since.get_or_insert(now);
-        if now.since(since) >= self.client.timeout() {
-            bail!("gave up after {} s: {why}", self.client.timeout().as_secs());
+        self.unlisted.over();
+        self.client = client;
+        self.metadata = metadata;
+        for cursor in self.cursors.values_mut() {
+            cursor.waits_for = cursor.waits_for.filter(|wait| *wait != Wait::Metadata);
         }
-        self.is_metadata_stale = true;
-        self.pause();
+        let limit = self.client.timeout();
+        let keys = self.cursors.keys();
+        let leaderless: Vec<Key> = keys
+            .filter(|key| self.leader_of(key).is_none())
+            .cloned()
+            .collect();
+        for key in leaderless {
+            if let Some(cursor) = self.cursors.get_mut(&key) {
+                let why = format!("{}-{} has no leader", key.0, key.1);
+                cursor.trouble.failed(limit, &why)?;
+            }
+        }
         Ok(())
     }
 
-    fn pause(&mut self) {
-        self.pause_until = Some(clock::mono().saturating_add(RETRY_BACKOFF));
+    /// It may pass: the partition is asked for again when there are new metadata.
+    fn failed(&mut self, wanted: &Wanted, why: &dyn fmt::Display) -> Result<()> {
+        self.want_metadata();
+        let limit = self.client.timeout();
+        let Some(cursor) = self.current(wanted) else {
+            return Ok(());
+        };
+        cursor.waits_for = Some(Wait::Metadata);
+        cursor.trouble.failed(limit, why)
     }
 }
 

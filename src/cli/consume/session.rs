@@ -20,7 +20,7 @@ use super::ledger::Ledger;
 use super::member::{Member, Part};
 use super::patience::Patience;
 use super::place::{Asking, Place, Places};
-use super::reader::{Reader, pause, say_moved};
+use super::reader::{Progress, Reader, Step, pause, say_moved};
 use crate::cli::client::{
     Answer, At, Client, ClientError, CommitOutcomes, Coordinator, GroupPartition, GroupTopic,
     HostPort, Isolation, RETRY_BACKOFF, Said, Speaker,
@@ -124,10 +124,13 @@ impl Session {
         }
     }
 
-    /// Everything below the offset was printed, per partition.
-    pub(super) fn printed(&mut self, printed: Vec<(Part, i64)>) {
-        for (part, next) in printed {
-            self.ledger.printed(part, next);
+    /// Takes in how far reading and printing have come.
+    pub(super) fn follow(&mut self, progress: Progress) {
+        for (part, step) in progress {
+            match step {
+                Step::Printed(next) => self.ledger.printed(part, next),
+                Step::Moved(position) => self.ledger.moved(part, position),
+            }
         }
     }
 
