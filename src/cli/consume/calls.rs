@@ -41,7 +41,10 @@ pub(super) enum Verdict {
 pub(super) fn verdict(code: ErrorCode) -> Verdict {
     match code {
         code if is_elsewhere(code) => Verdict::Elsewhere,
-        ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch => Verdict::Fenced,
+        // A group that is gone has no members.
+        ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch | ErrorCode::GroupIdNotFound => {
+            Verdict::Fenced
+        }
         ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId => Verdict::Gone,
         // The answer to a heartbeat that is on its way brings the new epoch.
         ErrorCode::StaleMemberEpoch => Verdict::Later,
@@ -85,6 +88,7 @@ mod tests {
             (ErrorCode::CoordinatorLoadInProgress, Verdict::Elsewhere),
             (ErrorCode::FencedMemberEpoch, Verdict::Fenced),
             (ErrorCode::UnknownMemberId, Verdict::Fenced),
+            (ErrorCode::GroupIdNotFound, Verdict::Fenced),
             (ErrorCode::StaleMemberEpoch, Verdict::Later),
             (ErrorCode::UnstableOffsetCommit, Verdict::Later),
             (ErrorCode::UnknownTopicId, Verdict::Gone),

@@ -465,9 +465,9 @@ impl Session {
                 Some(coordinator) => bail!(no_protocol(coordinator.link.address())),
                 None => bail!("{}", Said(ErrorCode::UnsupportedVersion)),
             },
-            ErrorCode::GroupIdNotFound if self.member.has_joined() => {
-                self.fenced(reader);
-                Ok(())
+            // Joining makes a group that is not there: this one is of the other protocol.
+            code @ ErrorCode::GroupIdNotFound if !self.member.has_joined() => {
+                bail!(self.refusal(code, response.error_message.as_deref()))
             }
             code => match verdict(code) {
                 Verdict::Fenced => {
@@ -476,12 +476,16 @@ impl Session {
                 }
                 Verdict::Elsewhere | Verdict::Later => self.unheard(&Said(code)),
                 Verdict::Gone | Verdict::Final => {
-                    let message = response.error_message.filter(|text| !text.is_empty());
-                    let message = message.unwrap_or_else(|| code.message().into());
-                    bail!("group {}: {message} ({})", self.terms.group, code.name())
+                    bail!(self.refusal(code, response.error_message.as_deref()))
                 }
             },
         }
+    }
+
+    fn refusal(&self, code: ErrorCode, message: Option<&str>) -> String {
+        let message = message.filter(|text| !text.is_empty());
+        let message = message.unwrap_or_else(|| code.message());
+        format!("group {}: {message} ({})", self.terms.group, code.name())
     }
 
     /// The coordinator may be another broker now.
