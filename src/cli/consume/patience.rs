@@ -8,7 +8,7 @@ use ottla_storage::time::MonoMillis;
 
 use crate::clock;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Patience(Option<MonoMillis>);
 
 impl Patience {

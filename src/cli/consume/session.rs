@@ -147,6 +147,7 @@ impl Session {
         self.drop_replaced(reader);
         self.release(reader);
         self.start(reader);
+        self.settle_patience();
         if now >= self.timing.commit_at {
             self.commit(self.ledger.due());
         }
@@ -355,8 +356,6 @@ impl Session {
     /// Asks where to go on in partitions that the group gives.
     fn start(&mut self, reader: &mut Reader) {
         let parts = self.member.to_start();
-        // What has its place, or is not to be read any more, is no trouble any more.
-        self.timing.unplaced.retain(|part, _| parts.contains(part));
         if parts.is_empty() || self.on_way.places || self.is_leaving {
             return;
         }
@@ -393,6 +392,15 @@ impl Session {
             if reader.id_of(&key.0).is_some_and(|known| known != *id) {
                 reader.stop(key);
             }
+        }
+    }
+
+    /// What is neither to be placed nor to be committed is no trouble any more.
+    fn settle_patience(&mut self) {
+        let parts = self.member.to_start();
+        self.timing.unplaced.retain(|part, _| parts.contains(part));
+        if self.ledger.due().is_empty() {
+            self.timing.uncommitted.over();
         }
     }
 
@@ -508,6 +516,7 @@ impl Session {
         self.names.clear();
         self.ledger = Ledger::default();
         self.member.fenced();
+        self.settle_patience();
         self.told = None;
         say(&format!(
             "warning: group {} took this member for dead and gave its partitions away; what was \
@@ -673,4 +682,51 @@ fn parts_of(assignment: &Assignment) -> BTreeSet<Part> {
             .map(|index| (topic.topic_id, *index))
     });
     parts.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::client::Metadata;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// The next trouble took over the age of the last one, however long that was over.
+    #[test]
+    fn patience_begins_anew_after_trouble_that_vanished() {
+        let client = Client::new(Vec::new(), LIMIT);
+        let terms = Terms {
+            group: "g".to_owned(),
+            topics: vec!["t".to_owned()],
+            reset: At::Latest,
+            isolation: Isolation::ReadUncommitted,
+            is_bounded: false,
+        };
+        let mut session = Session::new(client.clone(), terms);
+        let mut reader = Reader::of_member(
+            client,
+            Isolation::ReadUncommitted,
+            Metadata::default(),
+            At::Latest,
+        );
+        let partition = group_partition("t", (Uuid::from_u128(7), 0));
+        let fail = |session: &mut Session| {
+            let (topic, index) = &partition;
+            session.ledger.start((topic.id, *index), 0, None);
+            session.timing.uncommitted.failed(LIMIT, &"x").unwrap();
+            session.unplaced(&partition, &"x").unwrap();
+        };
+        let is_calm = |session: &Session| {
+            session.timing.uncommitted == Patience::default() && session.timing.unplaced.is_empty()
+        };
+        fail(&mut session);
+        assert!(!is_calm(&session));
+        session.fenced(&mut reader);
+        assert!(is_calm(&session));
+        // What was neither placed nor committed belongs to others.
+        fail(&mut session);
+        session.ledger = Ledger::default();
+        session.settle_patience();
+        assert!(is_calm(&session));
+    }
 }
