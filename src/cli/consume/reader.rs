@@ -472,3 +472,75 @@ pub(super) fn say_moved((topic, index): &Key, from: i64, to: i64) {
 pub(super) async fn pause(until: MonoMillis) {
     tokio::time::sleep(until.since(clock::mono())).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(7);
+
+    fn reader(index: i32, position: i64) -> Reader {
+        let client = Client::new(Vec::new(), Duration::from_secs(30));
+        let level = Isolation::ReadUncommitted;
+        let mut reader = Reader::of_member(client, level, Metadata::default(), At::Latest);
+        reader.read(("t".into(), index), Cursor::new(position, None));
+        reader
+    }
+
+    fn wanted(partition: i32, position: i64) -> Wanted {
+        Wanted {
+            topic: "t".into(),
+            topic_id: ID,
+            partition,
+            position,
+            until: None,
+        }
+    }
+
+    /// It was given up while it was asked for: what becomes of it is another member's business.
+    #[test]
+    fn errors_of_partitions_that_are_not_read_any_more_are_none() {
+        let refusal = |partition, error_code| PartitionData {
+            partition_index: partition,
+            error_code,
+            ..PartitionData::default()
+        };
+        let final_code = ErrorCode::TopicAuthorizationFailed;
+        let response = FetchResponse {
+            responses: vec![FetchableTopicResponse {
+                topic_id: ID,
+                partitions: vec![refusal(0, final_code), refusal(1, final_code)],
+                ..FetchableTopicResponse::default()
+            }],
+            ..FetchResponse::default()
+        };
+        // Partition 0 is not read, 1 goes on elsewhere.
+        let mut reader = reader(1, 5);
+        let asked = [wanted(0, 10), wanted(1, 10)];
+        assert!(reader.advance(&asked, &response).unwrap().is_empty());
+        for wanted in &asked {
+            let mut progress = Progress::new();
+            let span = Err(anyhow::anyhow!("no leader"));
+            reader.located(wanted, span, &mut progress).unwrap();
+            assert_eq!(progress, []);
+        }
+        let asked = [wanted(1, 5)];
+        assert!(reader.advance(&asked, &response).is_err());
+    }
+
+    #[test]
+    fn where_a_log_was_cut_is_told_to_who_commits() {
+        let mut reader = reader(0, 100);
+        let mut progress = Progress::new();
+        let span = Span {
+            start: 500,
+            end: 800,
+        };
+        reader
+            .located(&wanted(0, 100), Ok(span), &mut progress)
+            .unwrap();
+        assert_eq!(progress, [((ID, 0), Step::Moved(800))]);
+    }
+}
