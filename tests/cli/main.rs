@@ -15,4 +15,6 @@ mod member;
 mod old_broker;
 mod raw;
 mod run;
+mod scripted;
+mod trouble;
 mod whole;

@@ -6,33 +6,44 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout};
 
+use ottla::wire::error_code::ErrorCode;
+use ottla::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
+use ottla::wire::messages::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use rustix::process::Signal;
 
 use crate::group::{partitions, until};
+use crate::raw::Raw;
 use crate::run::ottla;
 use crate::whole::{Lab, numbers, signal};
 
 /// A consumer and its lines.
-struct Consumer {
+pub(crate) struct Consumer {
     process: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Consumer {
     fn start(lab: &Lab, line: &str) -> Self {
-        let mut process = lab.spawn(line);
+        Self::of(lab.spawn(line))
+    }
+
+    pub(crate) fn of(mut process: Child) -> Self {
         let lines = BufReader::new(process.stdout.take().unwrap());
         Self { process, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line
     }
 
     /// Signals it and takes what it printed to its end.
-    fn end(mut self, how: Signal) -> String {
+    pub(crate) fn end(mut self, how: Signal) -> String {
         signal(&self.process, how);
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).unwrap();
@@ -120,6 +131,76 @@ fn an_offset_that_has_left_the_log_starts_where_it_is_told() {
         "{}",
         read.stderr()
     );
+}
+
+/// The member ended without a commit, as it had printed nothing: the next one began behind what had come since.
+#[test]
+fn where_a_group_goes_on_after_its_offset_has_left_the_log_is_committed() {
+    let lab = Lab::for_groups();
+    lab.run("topic create cut", "");
+    lab.run("produce cut", &numbers(0..10));
+    lab.run("consume cut --group gc --from-beginning -n 3", "");
+    delete_records(&lab, "cut", 8);
+    assert_eq!(lab.run("consume cut --group gc -e", ""), "");
+    lab.run("produce cut", &numbers(10..15));
+    assert_eq!(lab.run("consume cut --group gc -e", ""), numbers(10..15));
+}
+
+/// A log that a leader lost the end of: nothing was committed until it had grown to where it had been, and with -e all that
+/// came in between was taken for read.
+#[test]
+fn an_offset_behind_the_end_of_the_log_counts_as_none() {
+    let lab = Lab::for_groups();
+    lab.run("topic create behind", "");
+    lab.run("produce behind", &numbers(0..10));
+    lab.run(
+        "group reset-offsets gb --topic behind --to-latest --execute",
+        "",
+    );
+    commit(&lab, "gb", "behind", 100);
+    let read = lab.try_run("consume behind --group gb --from-beginning -e", "");
+    assert_eq!((read.code(), read.stdout()), (0, numbers(0..10)));
+    let said = read.stderr();
+    assert!(said.contains("offset 100 of behind-0 is gone"), "{said}");
+    assert_eq!(partitions(&lab, "gb")[0]["committed_offset"], 10);
+}
+
+fn delete_records(lab: &Lab, topic: &str, below: i64) {
+    let request = DeleteRecordsRequest {
+        topics: vec![DeleteRecordsTopic {
+            name: topic.into(),
+            partitions: vec![DeleteRecordsPartition {
+                partition_index: 0,
+                offset: below,
+            }],
+        }],
+        timeout_ms: 30_000,
+    };
+    let code = Raw::connect(lab.address()).call(2, &request, |response| {
+        response.topics[0].partitions[0].error_code
+    });
+    assert_eq!(code, ErrorCode::None);
+}
+
+/// Commits what no command would: reset-offsets stays inside of the log.
+fn commit(lab: &Lab, group: &str, topic: &str, offset: i64) {
+    let request = OffsetCommitRequest {
+        group_id: group.into(),
+        generation_id_or_member_epoch: -1,
+        topics: vec![OffsetCommitRequestTopic {
+            name: topic.into(),
+            partitions: vec![OffsetCommitRequestPartition {
+                committed_offset: offset,
+                ..OffsetCommitRequestPartition::default()
+            }],
+            ..OffsetCommitRequestTopic::default()
+        }],
+        ..OffsetCommitRequest::default()
+    };
+    let code = Raw::connect(lab.address()).call(8, &request, |response| {
+        response.topics[0].partitions[0].error_code
+    });
+    assert_eq!(code, ErrorCode::None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Runs `ottla` and looks at what it did.
 
 use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// The binary under test.
 pub(crate) const OTTLA: &str = env!("CARGO_BIN_EXE_ottla");
@@ -36,14 +36,7 @@ impl Done {
 
 /// Runs with `input` on the standard input, without the environment's bootstrap.
 pub(crate) fn ottla_with(arguments: &[&str], input: &[u8]) -> Done {
-    let mut child = Command::new(OTTLA)
-        .args(arguments)
-        .env_remove("OTTLA_BOOTSTRAP")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn(arguments);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {
@@ -53,6 +46,18 @@ pub(crate) fn ottla_with(arguments: &[&str], input: &[u8]) -> Done {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     Done(output)
+}
+
+/// Starts it, with pipes, without the environment's bootstrap.
+pub(crate) fn spawn(arguments: &[&str]) -> Child {
+    Command::new(OTTLA)
+        .args(arguments)
+        .env_remove("OTTLA_BOOTSTRAP")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 pub(crate) fn ottla(arguments: &[&str]) -> Done {

@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use ottla_jepsen::launch::{NodeCommand, NodeProcess};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::run::{Done, OTTLA, ottla_with};
+use crate::run::{Done, OTTLA, ottla_with, spawn};
 
 /// A node and its address, for commands.
 pub(crate) struct Lab {
@@ -106,14 +106,9 @@ impl Lab {
     }
 
     pub(crate) fn spawn(&self, line: &str) -> Child {
-        Command::new(OTTLA)
-            .args(line.split(' '))
-            .args(["-b", &self.address.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        let address = self.address.to_string();
+        let words = line.split(' ').chain(["-b", &address]);
+        spawn(&words.collect::<Vec<_>>())
     }
 }
 
