@@ -15,7 +15,9 @@ use serde::Serialize;
 use self::goal::{Goal, GoalFlags, Known};
 use super::inspect::inspect;
 use super::scope::TopicScope;
-use crate::cli::client::{At, Client, CommittedOffsets, Isolation, Metadata, Topics};
+use crate::cli::client::{
+    At, Client, CommittedOffsets, Isolation, ListedOffsets, Metadata, Topics,
+};
 use crate::cli::output::{Report, Table, optional, print};
 use crate::cli::{Reporting, say};
 use crate::wire::error_code::ErrorCode;
@@ -222,10 +224,15 @@ async fn plan(
     partitions: &Partitions,
     committed: &CommittedOffsets,
 ) -> Result<Vec<PartitionReset>> {
-    let starts = ask(client, partitions, At::Earliest).await?;
-    let ends = ask(client, partitions, At::Latest).await?;
+    let level = Isolation::ReadUncommitted;
+    let starts = client.all_offsets(partitions, At::Earliest, level).await?;
+    let ends = client.all_offsets(partitions, At::Latest, level).await?;
     let at_times = match goal {
-        Goal::TimestampMs(ms) => ask(client, partitions, At::TimestampMs(ms)).await?,
+        Goal::TimestampMs(ms) => {
+            client
+                .all_offsets(partitions, At::TimestampMs(ms), level)
+                .await?
+        }
         _ => BTreeMap::new(),
     };
     let mut planned = Vec::new();
@@ -236,7 +243,7 @@ async fn plan(
             Some(Err(code)) => bail!("{topic}-{partition}: {} ({})", code.message(), code.name()),
             Some(Ok(None)) | None => None,
         };
-        let of = |answers: &Offsets| answers.get(key).copied().flatten();
+        let of = |answers: &ListedOffsets| answers.get(key).copied().flatten();
         let known = Known {
             committed: before,
             start: of(&starts).unwrap_or_default(),
@@ -258,20 +265,6 @@ async fn plan(
         });
     }
     Ok(planned)
-}
-
-type Offsets = BTreeMap<(String, i32), Option<i64>>;
-
-async fn ask(client: &mut Client, partitions: &Partitions, at: At) -> Result<Offsets> {
-    let level = Isolation::ReadUncommitted;
-    let mut offsets = Offsets::new();
-    for (key, found) in client.offsets(partitions, at, level).await? {
-        match found {
-            Ok(found) => offsets.insert(key, found.offset),
-            Err(code) => bail!("{}-{}: {} ({})", key.0, key.1, code.message(), code.name()),
-        };
-    }
-    Ok(offsets)
 }
 
 async fn execute(client: &mut Client, reset: &mut Reset) -> Result<()> {
