@@ -75,14 +75,14 @@ impl Write for Stdout {
 
 /// Rows under upper-case headers.
 pub(crate) struct Table {
-    headers: &'static [&'static str],
+    headers: Vec<&'static str>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(crate) fn new(headers: &'static [&'static str]) -> Self {
+    pub(crate) fn new(headers: &[&'static str]) -> Self {
         Self {
-            headers,
+            headers: headers.to_vec(),
             rows: Vec::new(),
         }
     }
@@ -96,6 +96,20 @@ impl Table {
                 .map(|cell| printable(&cell.to_string()))
                 .collect(),
         );
+    }
+
+    /// Leaves the columns with these headers out.
+    pub(crate) fn without(mut self, headers: &[&str]) -> Self {
+        for header in headers {
+            let Some(at) = self.headers.iter().position(|one| one == header) else {
+                continue;
+            };
+            self.headers.remove(at);
+            for row in &mut self.rows {
+                row.remove(at);
+            }
+        }
+        self
     }
 
     pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -181,6 +195,13 @@ mod tests {
             render(&table),
             "NAME                PARTITIONS\norders              8\na-much-longer-name  16\n"
         );
+    }
+
+    #[test]
+    fn columns_may_be_left_out() {
+        let mut table = Table::new(&["A", "B", "C"]);
+        table.row([&1, &2, &3]);
+        assert_eq!(render(&table.without(&["C", "A"])), "B\n2\n");
     }
 
     #[test]

@@ -30,16 +30,7 @@ impl Report for Description {
 
 impl Description {
     fn states(&self) -> Table {
-        let mut short = Table::new(&[
-            "GROUP",
-            "TYPE",
-            "STATE",
-            "ASSIGNOR",
-            "MEMBERS",
-            "LAG",
-            "COORDINATOR",
-        ]);
-        let mut long = Table::new(&[
+        let mut table = Table::new(&[
             "GROUP",
             "TYPE",
             "STATE",
@@ -55,36 +46,24 @@ impl Description {
             let GroupDescription {
                 group, coordinator, ..
             } = one;
-            let (name, kind, state) = (&group.name, &group.kind, &group.state);
-            let (assignor, count) = (&group.assignor, group.members.len());
-            let (id, address) = (&coordinator.id, &coordinator.address);
-            short.row([name, kind, state, assignor, &count, &one.lag, id]);
-            long.row([
-                name,
-                kind,
-                state,
-                assignor,
-                &count,
+            table.row([
+                &group.name,
+                &group.kind,
+                &group.state,
+                &group.assignor,
+                &group.members.len(),
                 &one.lag,
-                id,
-                address,
+                &coordinator.id,
+                &coordinator.address,
                 &optional(group.epoch),
                 &optional(group.assignment_epoch),
             ]);
         }
-        if self.sections.verbose { long } else { short }
+        self.shown(table, &["ADDRESS", "GROUP-EPOCH", "ASSIGNMENT-EPOCH"])
     }
 
     fn members(&self) -> Table {
-        let mut short = Table::new(&[
-            "GROUP",
-            "MEMBER-ID",
-            "INSTANCE-ID",
-            "CLIENT-ID",
-            "HOST",
-            "PARTITIONS",
-        ]);
-        let mut long = Table::new(&[
+        let mut table = Table::new(&[
             "GROUP",
             "MEMBER-ID",
             "INSTANCE-ID",
@@ -98,17 +77,13 @@ impl Description {
         ]);
         for one in &self.groups {
             for member in &one.group.members {
-                let name = &one.group.name;
-                let instance = optional(member.instance_id.as_ref());
                 let count = member.assignment.as_deref().map(partition_count);
-                let (id, client, host) = (&member.id, &member.client_id, &member.host);
-                short.row([name, id, &instance, client, host, &optional(count)]);
-                long.row([
-                    name,
-                    id,
-                    &instance,
-                    client,
-                    host,
+                table.row([
+                    &one.group.name,
+                    &member.id,
+                    &optional(member.instance_id.as_ref()),
+                    &member.client_id,
+                    &member.host,
                     &optional(count),
                     &optional(member.epoch),
                     &partitions(member.assignment.as_deref().unwrap_or_default()),
@@ -117,22 +92,12 @@ impl Description {
                 ]);
             }
         }
-        if self.sections.verbose { long } else { short }
+        let verbose = ["EPOCH", "ASSIGNMENT", "TARGET-ASSIGNMENT", "SUBSCRIPTION"];
+        self.shown(table, &verbose)
     }
 
     fn offsets(&self) -> Table {
-        let mut short = Table::new(&[
-            "GROUP",
-            "TOPIC",
-            "PARTITION",
-            "CURRENT-OFFSET",
-            "LOG-END-OFFSET",
-            "LAG",
-            "MEMBER-ID",
-            "HOST",
-            "CLIENT-ID",
-        ]);
-        let mut long = Table::new(&[
+        let mut table = Table::new(&[
             "GROUP",
             "TOPIC",
             "PARTITION",
@@ -147,32 +112,31 @@ impl Description {
         ]);
         for one in &self.groups {
             for row in &one.partitions {
-                let (name, topic) = (&one.group.name, &row.topic);
-                let current = optional(row.committed_offset);
-                let (end, lag) = (end(row), optional(row.lag));
-                let member = optional(row.member_id.as_ref());
-                let host = optional(row.host.as_ref());
-                let client = optional(row.client_id.as_ref());
-                let partition = &row.partition;
-                short.row([
-                    name, topic, partition, &current, &end, &lag, &member, &host, &client,
-                ]);
-                long.row([
-                    name,
-                    topic,
-                    partition,
+                table.row([
+                    &one.group.name,
+                    &row.topic,
+                    &row.partition,
                     &optional(row.leader_epoch),
-                    &current,
-                    &end,
-                    &lag,
-                    &member,
-                    &host,
-                    &client,
+                    &optional(row.committed_offset),
+                    &end(row),
+                    &optional(row.lag),
+                    &optional(row.member_id.as_ref()),
+                    &optional(row.host.as_ref()),
+                    &optional(row.client_id.as_ref()),
                     &optional(row.metadata.as_ref()),
                 ]);
             }
         }
-        if self.sections.verbose { long } else { short }
+        self.shown(table, &["LEADER-EPOCH", "METADATA"])
+    }
+
+    /// Some columns are for `--verbose` only.
+    fn shown(&self, table: Table, verbose: &[&str]) -> Table {
+        if self.sections.verbose {
+            table
+        } else {
+            table.without(verbose)
+        }
     }
 }
 
