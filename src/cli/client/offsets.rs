@@ -1,7 +1,6 @@
 //! Offsets asked of the partitions' leaders: where logs start and end, and what stands at a time.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -70,6 +69,14 @@ pub(crate) type ListedOffsets = BTreeMap<(String, i32), Option<i64>>;
 type Partitions = Vec<(String, i32)>;
 type Answers = BTreeMap<(String, i32), Result<Found, ErrorCode>>;
 
+/// What the leaders said when each was asked once.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) answers: Answers,
+    /// Why the answers lack partitions: the first leader's trouble, or that nobody knows the leaders.
+    pub(crate) failure: Option<ClientError>,
+}
+
 impl Client {
     /// Asks the leaders. Errors that pass are tried again until the timeout; what remains is
     /// reported per partition.
@@ -83,21 +90,19 @@ impl Client {
         let mut answers = Answers::new();
         let mut open: Partitions = partitions.to_vec();
         loop {
-            match self.offsets_now(&open, at, isolation).await {
-                Ok(found) => answers.extend(found),
-                Err(error) if error.is_transient() && Instant::now() < deadline => {
-                    sleep(RETRY_BACKOFF).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            open.retain(|partition| {
-                matches!(answers.get(partition), Some(Err(code)) if code.is_retriable())
+            let asked = self.offsets_now(&open, at, isolation).await;
+            answers.extend(asked.answers);
+            open.retain(|partition| match answers.get(partition) {
+                Some(Ok(_)) => false,
+                Some(Err(code)) => code.is_retriable(),
+                None => true,
             });
-            if open.is_empty() || Instant::now() >= deadline {
-                return Ok(answers);
+            let is_over = Instant::now() >= deadline;
+            match asked.failure {
+                Some(error) if is_over || !error.is_transient() => return Err(error),
+                None if is_over || open.is_empty() => return Ok(answers),
+                _ => sleep(RETRY_BACKOFF).await,
             }
-            sleep(RETRY_BACKOFF).await;
         }
     }
 
@@ -121,34 +126,50 @@ impl Client {
         offsets.collect()
     }
 
-    /// As `offsets`, without a second try.
+    /// As `offsets`, without a second try: one leader's trouble does not hide what the others say.
     pub(crate) async fn offsets_now(
         &mut self,
         partitions: &[(String, i32)],
         at: At,
         isolation: Isolation,
-    ) -> Result<Answers, ClientError> {
-        let (by_leader, mut answers) = self.by_leader(partitions).await?;
+    ) -> Asked {
+        let (by_leader, answers) = match self.by_leader(partitions).await {
+            Ok(found) => found,
+            Err(error) => {
+                return Asked {
+                    failure: Some(error),
+                    ..Asked::default()
+                };
+            }
+        };
+        let mut asked = Asked {
+            answers,
+            failure: None,
+        };
         let timeout_ms = self.timeout_ms();
-        let mut asked = JoinSet::new();
-        for (link, group) in by_leader {
+        let mut asking = JoinSet::new();
+        for (leader, group) in by_leader {
             let request = request(&group, at, isolation, timeout_ms);
-            asked.spawn(async move { ask(&link, &request, group).await });
+            let link = self.broker(leader);
+            asking.spawn(async move { ask(&*link?, &request, group).await });
         }
-        while let Some(done) = asked.join_next().await {
+        while let Some(done) = asking.join_next().await {
             // A panic in a task is ours: it goes on here.
-            answers.extend(
-                done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?,
-            );
+            match done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+                Ok(found) => asked.answers.extend(found),
+                Err(error) => {
+                    asked.failure.get_or_insert(error);
+                }
+            }
         }
-        Ok(answers)
+        asked
     }
 
     /// Splits partitions by the broker that leads them; those without one get their error.
     async fn by_leader(
         &mut self,
         partitions: &[(String, i32)],
-    ) -> Result<(Vec<(Arc<Link>, Partitions)>, Answers), ClientError> {
+    ) -> Result<(BTreeMap<i32, Partitions>, Answers), ClientError> {
         let mut names: Vec<String> = partitions.iter().map(|(topic, _)| topic.clone()).collect();
         names.sort_unstable();
         names.dedup();
@@ -177,10 +198,7 @@ impl Client {
             };
             answers.insert(key, Err(refusal));
         }
-        let links = by_leader
-            .into_iter()
-            .map(|(id, group)| Ok((self.broker(id)?, group)));
-        Ok((links.collect::<Result<_, ClientError>>()?, answers))
+        Ok((by_leader, answers))
     }
 }
 

@@ -55,8 +55,8 @@ pub(super) struct GroupDescription {
     #[serde(flatten)]
     pub(super) group: Group,
     pub(super) coordinator: CoordinatorDescription,
-    /// Over all partitions with a known lag.
-    pub(super) lag: i64,
+    /// Over all partitions; null unless that of each is known.
+    pub(super) lag: Option<i64>,
     pub(super) partitions: Vec<Progress>,
 }
 
@@ -140,10 +140,23 @@ async fn describe(client: &mut Client, name: &str) -> Result<Option<GroupDescrip
             id: coordinator.id,
             address: coordinator.link.address().to_string(),
         },
-        lag: partitions.iter().filter_map(|one| one.lag).sum(),
+        lag: lag_of_all(&partitions),
         partitions,
         group,
     }))
+}
+
+/// None for a group without partitions, too: nothing says that it is where it should be.
+fn lag_of_all(partitions: &[Progress]) -> Option<i64> {
+    let lag = |one: &Progress| {
+        // Where nothing was ever written a group without an offset is behind nothing.
+        let nothing = Some(0).filter(|_| one.log_end_offset == Some(0));
+        // An offset past the end of its log makes no other partition's lag smaller.
+        Some(one.lag.or(nothing)?.max(0))
+    };
+    let mut lags = partitions.iter().map(lag);
+    let first = lags.next()?;
+    lags.fold(first, |sum, lag| Some(sum?.saturating_add(lag?)))
 }
 
 /// A row for each partition that has an offset or a reader.
@@ -183,19 +196,15 @@ type End = Result<i64, Option<ErrorCode>>;
 /// Asked once: a partition of a topic that is gone has no end, and is no reason to wait.
 async fn ends(client: &mut Client, keys: &[(String, i32)]) -> BTreeMap<(String, i32), End> {
     let level = Isolation::ReadUncommitted;
-    match client.offsets_now(keys, At::Latest, level).await {
-        Ok(found) => {
-            let ends = found.into_iter().map(|(key, found)| {
-                let end = found.map_err(Some);
-                (key, end.and_then(|found| found.offset.ok_or(None)))
-            });
-            ends.collect()
-        }
-        Err(error) => {
-            say(&format!("warning: lags are not known: {error}"));
-            BTreeMap::new()
-        }
+    let asked = client.offsets_now(keys, At::Latest, level).await;
+    if let Some(error) = asked.failure {
+        say(&format!("warning: not every lag is known: {error}"));
     }
+    let ends = asked.answers.into_iter().map(|(key, found)| {
+        let end = found.map_err(Some);
+        (key, end.and_then(|found| found.offset.ok_or(None)))
+    });
+    ends.collect()
 }
 
 impl Progress {
@@ -241,6 +250,32 @@ mod tests {
             assignment_epoch: None,
             members: Vec::new(),
         }
+    }
+
+    /// A script that waits for a lag of 0 must not take what nobody knows for it.
+    #[test]
+    fn the_lag_of_all_is_known_if_each_is() {
+        let row = |lag: Option<i64>, end: End| Progress {
+            lag,
+            ..Progress::of(&group(), ("t".to_owned(), 0), &CommittedOffsets::new(), end)
+        };
+        let of = |lags: &[Option<i64>]| {
+            let rows = lags.iter().map(|lag| row(*lag, Err(None)));
+            lag_of_all(&rows.collect::<Vec<_>>())
+        };
+        assert_eq!(of(&[Some(2), Some(3)]), Some(5));
+        assert_eq!(of(&[Some(0)]), Some(0));
+        assert_eq!(of(&[Some(2), None]), None);
+        assert_eq!(of(&[None, Some(2)]), None);
+        assert_eq!(of(&[]), None, "no partitions");
+        assert_eq!(of(&[Some(-7), Some(3), Some(-1)]), Some(3), "past the end");
+        assert_eq!(of(&[Some(i64::MAX), Some(i64::MAX)]), Some(i64::MAX));
+        assert_eq!(
+            lag_of_all(&[row(Some(2), Ok(9)), row(None, Ok(0))]),
+            Some(2),
+            "empty"
+        );
+        assert_eq!(lag_of_all(&[row(Some(2), Ok(9)), row(None, Ok(1))]), None);
     }
 
     #[test]

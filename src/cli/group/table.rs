@@ -52,7 +52,7 @@ impl Description {
                 &group.state,
                 &group.assignor,
                 &group.members.len(),
-                &one.lag,
+                &optional(one.lag),
                 &coordinator.id,
                 &coordinator.address,
                 &optional(group.epoch),
@@ -117,7 +117,7 @@ impl Description {
                     &row.topic,
                     &row.partition,
                     &optional(row.leader_epoch),
-                    &optional(row.committed_offset),
+                    &current(row),
                     &end(row),
                     &optional(row.lag),
                     &optional(row.member_id.as_ref()),
@@ -140,10 +140,20 @@ impl Description {
     }
 }
 
+/// What is committed. With the end of the log known, an error says why this is not.
+fn current(row: &Progress) -> String {
+    match (row.committed_offset, row.error) {
+        (None, Some(error)) if row.log_end_offset.is_some() => error.to_owned(),
+        (offset, _) => optional(offset),
+    }
+}
+
 /// The end of the log, or why it is not known.
 fn end(row: &Progress) -> String {
-    row.error
-        .map_or_else(|| optional(row.log_end_offset), str::to_owned)
+    match (row.log_end_offset, row.error) {
+        (None, Some(error)) => error.to_owned(),
+        (end, _) => optional(end),
+    }
 }
 
 fn partition_count(assigned: &[Assigned]) -> usize {
@@ -164,4 +174,35 @@ fn subscription(member: &Member) -> String {
         .map(|regex| format!("/{regex}/"));
     let names = member.subscribed_topics.iter().cloned();
     names.chain(regex).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(committed_offset: Option<i64>, log_end_offset: Option<i64>) -> Progress {
+        Progress {
+            topic: "t".to_owned(),
+            partition: 0,
+            committed_offset,
+            leader_epoch: None,
+            metadata: None,
+            log_end_offset,
+            lag: None,
+            member_id: None,
+            client_id: None,
+            host: None,
+            error: Some("WHY"),
+        }
+    }
+
+    /// An error about the committed offset stood in the place of the end, which was known.
+    #[test]
+    fn an_error_stands_in_the_place_of_what_it_is_about() {
+        let cells = |row: Progress| (current(&row), end(&row));
+        let cell = |text: &str| text.to_owned();
+        assert_eq!(cells(row(None, Some(9))), (cell("WHY"), cell("9")));
+        assert_eq!(cells(row(Some(7), None)), (cell("7"), cell("WHY")));
+        assert_eq!(cells(row(None, None)), (cell(""), cell("WHY")));
+    }
 }

@@ -235,11 +235,8 @@ async fn ends(client: &mut Client, names: &[String], metadata: &Metadata) -> End
     let mut ends = Ends::new();
     let level = Isolation::ReadUncommitted;
     for at in [At::Earliest, At::Latest] {
-        for (key, found) in client
-            .offsets_now(&partitions, at, level)
-            .await
-            .unwrap_or_default()
-        {
+        let asked = client.offsets_now(&partitions, at, level).await;
+        for (key, found) in asked.answers {
             let offset = found.ok().and_then(|found| found.offset);
             let slot = ends.entry(key).or_default();
             *(if at == At::Earliest {
