@@ -135,6 +135,8 @@ pub(crate) struct Answer<R> {
     version: i16,
     /// The answer from its header on.
     frame: Vec<u8>,
+    /// An earlier try of the request may have been carried out.
+    is_repeat: bool,
     request: PhantomData<fn() -> R>,
 }
 
@@ -144,8 +146,18 @@ impl<R: Call> Answer<R> {
             address,
             version,
             frame,
+            is_repeat: false,
             request: PhantomData,
         }
+    }
+
+    pub(super) fn repeated(self, is_repeat: bool) -> Self {
+        Self { is_repeat, ..self }
+    }
+
+    /// Whether an earlier try of the request may have been carried out.
+    pub(crate) fn is_repeat(&self) -> bool {
+        self.is_repeat
     }
 
     pub(crate) fn decode(&self) -> Result<R::Response<'_>, ClientError> {

@@ -2,7 +2,7 @@
 //!
 //! - Where the coordinator is gets asked anew for every try: it moves with its partition's leadership.
 //! - What a coordinator refuses because it is not the one, or not yet, is tried again until the
-//!   timeout. A request whose answer got lost is not: it may have been carried out.
+//!   timeout. So is a read whose answer got lost. A write is not: it may have been carried out.
 
 use std::sync::Arc;
 
@@ -33,13 +33,20 @@ pub(crate) struct Coordinator {
 
 /// A request about one group, which its coordinator answers.
 pub(crate) trait GroupCall: Call {
+    /// It changes nothing, and may be sent again if nobody knows what became of it.
+    const IS_READ: bool;
+
     /// The first error of an answer that the coordinator as such may have caused.
     fn refusal(response: &Self::Response<'_>) -> ErrorCode;
 }
 
 macro_rules! group_calls {
-    ($($request:ty, |$response:ident| $codes:expr;)*) => {
+    (@is_read read) => { true };
+    (@is_read write) => { false };
+    ($($kind:ident $request:ty, |$response:ident| $codes:expr;)*) => {
         $(impl GroupCall for $request {
+            const IS_READ: bool = group_calls!(@is_read $kind);
+
             fn refusal($response: &Self::Response<'_>) -> ErrorCode {
                 $codes.find(|code| is_elsewhere(*code)).unwrap_or(ErrorCode::None)
             }
@@ -48,15 +55,15 @@ macro_rules! group_calls {
 }
 
 group_calls! {
-    ConsumerGroupDescribeRequest<'_>, |response| response.groups.iter().map(|group| group.error_code);
-    DescribeGroupsRequest<'_>, |response| response.groups.iter().map(|group| group.error_code);
-    DeleteGroupsRequest<'_>, |response| response.results.iter().map(|group| group.error_code);
-    OffsetDeleteRequest<'_>, |response| std::iter::once(response.error_code);
-    OffsetCommitRequest<'_>, |response| {
+    read ConsumerGroupDescribeRequest<'_>, |response| response.groups.iter().map(|group| group.error_code);
+    read DescribeGroupsRequest<'_>, |response| response.groups.iter().map(|group| group.error_code);
+    write DeleteGroupsRequest<'_>, |response| response.results.iter().map(|group| group.error_code);
+    write OffsetDeleteRequest<'_>, |response| std::iter::once(response.error_code);
+    write OffsetCommitRequest<'_>, |response| {
         let topics = response.topics.iter();
         topics.flat_map(|topic| topic.partitions.iter().map(|partition| partition.error_code))
     };
-    OffsetFetchRequest<'_>, |response| {
+    read OffsetFetchRequest<'_>, |response| {
         let groups = response.groups.iter().map(|group| group.error_code);
         // Versions 0 and 1 have no error for all.
         let topics = response.topics.iter().flat_map(|topic| &topic.partitions);
@@ -133,20 +140,25 @@ impl Client {
         request: &R,
     ) -> Result<Answer<R>, ClientError> {
         let deadline = Instant::now() + self.timeout;
+        let (mut was_there, mut is_repeat) = (false, false);
         loop {
-            let coordinator = self.coordinator(group).await?;
-            let error = match coordinator.link.call(request).await {
-                Ok(answer) => {
-                    let code = R::refusal(&answer.decode()?);
-                    match answer.check(code) {
-                        Ok(()) => return Ok(answer),
-                        Err(error) => error,
+            let (error, may_try_again) = match self.coordinator(group).await {
+                Ok(coordinator) => match try_at(&coordinator, request).await {
+                    Ok(answer) => return Ok(answer.repeated(is_repeat)),
+                    Err(error) => {
+                        was_there = true;
+                        is_repeat |= may_be_carried_out(&error);
+                        let may_try_again = may_try_again::<R>(&error);
+                        (error, may_try_again)
                     }
+                },
+                // Whoever was there is waited for, whoever never was is not.
+                Err(error) => {
+                    let may_try_again = was_there && error.is_transient();
+                    (error, may_try_again)
                 }
-                Err(error @ ClientError::Connect { .. }) => error,
-                Err(error) => return Err(error),
             };
-            if Instant::now() >= deadline {
+            if !may_try_again || Instant::now() >= deadline {
                 return Err(error);
             }
             sleep(RETRY_BACKOFF).await;
@@ -164,4 +176,33 @@ impl Client {
         self.brokers.insert(id, Arc::clone(&link));
         link
     }
+}
+
+async fn try_at<R: GroupCall>(
+    coordinator: &Coordinator,
+    request: &R,
+) -> Result<Answer<R>, ClientError> {
+    let answer = coordinator.link.call(request).await?;
+    answer.check(R::refusal(&answer.decode()?))?;
+    Ok(answer)
+}
+
+fn may_try_again<R: GroupCall>(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => is_elsewhere(*code),
+        // It was not sent.
+        ClientError::Connect { .. } => true,
+        error => R::IS_READ && error.is_transient(),
+    }
+}
+
+/// A coordinator that loses its partition, or cannot replicate in time, refuses what it has written.
+fn may_be_carried_out(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Refused {
+            code: ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator,
+            ..
+        }
+    )
 }
