@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::client::Client;
 use crate::cli::output::{Report, Table, print};
-use crate::cli::{Reporting, confirm};
+use crate::cli::{Reporting, confirm, message};
 use crate::wire::error_code::ErrorCode;
 use crate::wire::messages::delete_groups::DeleteGroupsRequest;
 
@@ -33,9 +33,22 @@ struct Outcome {
     group: String,
     /// `deleted` or `failed`
     status: &'static str,
-    /// Kafka's name of the error.
+    /// Kafka's name of the error that the coordinator answered with.
     error: Option<&'static str>,
     message: Option<String>,
+}
+
+const FAILED: &str = "failed";
+
+impl Outcome {
+    fn failed(group: &str, error: &anyhow::Error) -> Self {
+        Self {
+            group: group.to_owned(),
+            status: FAILED,
+            error: None,
+            message: Some(message(error)),
+        }
+    }
 }
 
 impl Report for Outcomes {
@@ -44,6 +57,7 @@ impl Report for Outcomes {
         for one in &self.groups {
             let status = match (one.error, &one.message) {
                 (Some(error), Some(message)) => format!("{error}: {message}"),
+                (None, Some(message)) => message.clone(),
                 _ => one.status.to_owned(),
             };
             table.row([&one.group, &status]);
@@ -59,11 +73,17 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let mut client = options.reporting.connect.client();
     let mut outcomes = Outcomes::default();
     for group in &options.groups {
-        outcomes.groups.push(delete(&mut client, group).await?);
+        let outcome = match delete(&mut client, group).await {
+            Ok(outcome) => outcome,
+            Err(error) if options.groups.len() == 1 => return Err(error),
+            // Others have other coordinators, and what became of them is to be said.
+            Err(error) => Outcome::failed(group, &error),
+        };
+        outcomes.groups.push(outcome);
     }
     print(&outcomes, options.reporting.format())?;
     let all = outcomes.groups.len();
-    let failed = outcomes.groups.iter().filter(|one| one.error.is_some());
+    let failed = outcomes.groups.iter().filter(|one| one.status == FAILED);
     match failed.count() {
         0 => Ok(()),
         failed => bail!("{failed} of {all} groups could not be deleted"),
@@ -77,9 +97,13 @@ async fn delete(client: &mut Client, group: &str) -> Result<Outcome> {
     let answer = client.call_coordinator(group, &request).await?;
     let response = answer.decode()?;
     let Some(result) = response.results.first() else {
-        bail!("the coordinator says nothing of group {group}");
+        bail!("the coordinator's answer leaves it out");
     };
-    let code = result.error_code;
+    let code = match result.error_code {
+        // The try before was carried out, and its answer was that it may not have been.
+        ErrorCode::GroupIdNotFound if answer.is_repeat() => ErrorCode::None,
+        code => code,
+    };
     let message = result.error_message.as_deref();
     let message = message.filter(|text| !text.is_empty());
     let message = match code {
@@ -91,7 +115,7 @@ async fn delete(client: &mut Client, group: &str) -> Result<Outcome> {
     let is_error = code.is_error();
     Ok(Outcome {
         group: group.to_owned(),
-        status: if is_error { "failed" } else { "deleted" },
+        status: if is_error { FAILED } else { "deleted" },
         error: is_error.then(|| code.name()),
         message: is_error.then_some(message),
     })
