@@ -49,7 +49,7 @@ pub(crate) enum ClientError {
     Encode { api: ApiKey, cause: EncodeError },
     #[error("{address} and this program share no version of {api}: upgrade the older of the two")]
     NoCommonVersion { address: HostPort, api: ApiKey },
-    #[error("{address} refused {api}: {}", Said(*code))]
+    #[error("{address} refused {api}: {}{}", Said(*code), next_step(*code))]
     Refused {
         address: HostPort,
         api: ApiKey,
@@ -86,6 +86,19 @@ pub(crate) struct Said(pub(crate) ErrorCode);
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.0.message(), self.0.name())
+    }
+}
+
+/// What to do about a refusal that lasted, where something can be done.
+fn next_step(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::CoordinatorNotAvailable
+        | ErrorCode::CoordinatorLoadInProgress
+        | ErrorCode::NotCoordinator => {
+            "; `ottla topic describe __consumer_offsets` shows whether the partitions of the \
+             groups have leaders"
+        }
+        _ => "",
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::inspect::{inspect, no_such_group};
@@ -63,7 +63,9 @@ impl Report for Deleted {
 pub(super) async fn run(options: Options) -> Result<()> {
     let mut client = options.reporting.connect.client();
     let group = &options.group;
-    if inspect(&mut client, group).await?.is_none() {
+    let found = inspect(&mut client, group).await;
+    let found = found.with_context(|| format!("group {group}"))?;
+    if found.is_none() {
         return Err(no_such_group(group));
     }
     let mut committed = client.committed(group).await?;

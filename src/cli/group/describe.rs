@@ -92,7 +92,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         match describe(&mut client, name).await {
             Ok(Some(group)) => groups.push(group),
             Ok(None) => failures.push(no_such_group(name)),
-            Err(error) => failures.push(error),
+            Err(error) => failures.push(error.context(format!("group {name}"))),
         }
     }
     let all = groups.len() + failures.len();

@@ -60,7 +60,7 @@ pub(super) struct Assigned {
     pub(super) partitions: Vec<i32>,
 }
 
-/// Asks for a group; `None` if there is none of that name.
+/// Asks for a group; `None` if there is none of that name. An error does not name the group.
 pub(super) async fn inspect(client: &mut Client, group: &str) -> Result<Option<Group>> {
     if let Some(found) = consumer_group(client, group).await? {
         return Ok(Some(found));
@@ -80,12 +80,12 @@ async fn consumer_group(client: &mut Client, group: &str) -> Result<Option<Group
     };
     let response = answer.decode()?;
     let Some(found) = response.groups.into_iter().next() else {
-        bail!("the coordinator says nothing of group {group}");
+        bail!("the coordinator's answer leaves it out");
     };
     match found.error_code {
         ErrorCode::None => Ok(Some(Group::of_consumers(found))),
         ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion => Ok(None),
-        code => Err(refused(group, code, found.error_message.as_deref())),
+        code => Err(refused(code, found.error_message.as_deref())),
     }
 }
 
@@ -97,21 +97,21 @@ async fn classic_group(client: &mut Client, group: &str) -> Result<Option<Group>
     let answer = client.call_coordinator(group, &request).await?;
     let response = answer.decode()?;
     let Some(found) = response.groups.into_iter().next() else {
-        bail!("the coordinator says nothing of group {group}");
+        bail!("the coordinator's answer leaves it out");
     };
     match found.error_code {
         // How brokers before version 6 say that there is none.
         ErrorCode::None if found.group_state == "Dead" => Ok(None),
         ErrorCode::None => Ok(Some(Group::of_classic(found))),
         ErrorCode::GroupIdNotFound => Ok(None),
-        code => Err(refused(group, code, found.error_message.as_deref())),
+        code => Err(refused(code, found.error_message.as_deref())),
     }
 }
 
-fn refused(group: &str, code: ErrorCode, message: Option<&str>) -> anyhow::Error {
+fn refused(code: ErrorCode, message: Option<&str>) -> anyhow::Error {
     let message = message.filter(|text| !text.is_empty());
     let message = message.unwrap_or_else(|| code.message());
-    anyhow::anyhow!("group {group}: {message} ({})", code.name())
+    anyhow::anyhow!("{message} ({})", code.name())
 }
 
 /// The error for a group that does not exist.

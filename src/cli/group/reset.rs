@@ -9,7 +9,7 @@ mod goal;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use self::goal::{Goal, GoalFlags, Known};
@@ -133,7 +133,8 @@ pub(super) async fn run(options: Options) -> Result<()> {
 }
 
 async fn refuse_if_busy(client: &mut Client, group: &str) -> Result<()> {
-    match inspect(client, group).await? {
+    let found = inspect(client, group).await;
+    match found.with_context(|| format!("group {group}"))? {
         Some(found) if !found.is_idle() => {
             let (count, state) = (found.members.len(), found.state);
             let members = if count == 1 { "member" } else { "members" };
