@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::Reporting;
-use crate::cli::client::{Client, ClientError, RETRY_BACKOFF, Topics, is_elsewhere};
+use crate::cli::client::{Client, ClientError, Metadata, RETRY_BACKOFF, Topics, is_elsewhere};
 use crate::cli::output::{Report, Table, print};
 use crate::wire::messages::list_groups::ListGroupsRequest;
 
@@ -94,12 +94,19 @@ pub(super) async fn run(options: Options) -> Result<()> {
         names: &[],
         may_create: false,
     };
-    let metadata = client.metadata(nothing).await?;
-    let mut groups = Vec::new();
-    for &broker in metadata.brokers.keys() {
-        let listed = of_broker(&client, broker, &options).await;
-        groups.extend(listed.with_context(|| format!("groups of broker {broker}"))?);
-    }
+    let deadline = Instant::now() + client.timeout();
+    let mut groups = loop {
+        let metadata = client.metadata(nothing).await?;
+        let error = match of_brokers(&client, &metadata, &options).await {
+            Ok(groups) => break groups,
+            Err(error) => error,
+        };
+        // One that has just died is listed until the controller has noticed.
+        if !may_pass(&error) || Instant::now() >= deadline {
+            return Err(error.into());
+        }
+        sleep(RETRY_BACKOFF).await;
+    };
     // Brokers that know no filters name all groups.
     let lacks = |wanted: &[&str], said: fn(&Listed) -> &str| {
         !wanted.is_empty() && groups.iter().any(|one: &Listed| said(one).is_empty())
@@ -117,36 +124,38 @@ pub(super) async fn run(options: Options) -> Result<()> {
     print(&List { groups }, options.reporting.format())
 }
 
-/// Asks until the broker has loaded the groups that it coordinates.
-async fn of_broker(client: &Client, broker: i32, options: &Options) -> Result<Vec<Listed>> {
+/// The groups of all brokers, each asked once.
+async fn of_brokers(
+    client: &Client,
+    metadata: &Metadata,
+    options: &Options,
+) -> Result<Vec<Listed>, ClientError> {
     let owned = |filter: &[&'static str]| filter.iter().map(|&one| one.into()).collect();
     let request = ListGroupsRequest {
         states_filter: owned(&options.state),
         types_filter: owned(&options.types),
     };
-    let link = client.broker(broker)?;
-    let deadline = Instant::now() + client.timeout();
-    loop {
-        let answer = link.call(&request).await?;
+    let mut groups = Vec::new();
+    for &broker in metadata.brokers.keys() {
+        let answer = client.broker(broker)?.call(&request).await?;
         let response = answer.decode()?;
-        match answer.check(response.error_code) {
-            Ok(()) => {
-                let listed = response.groups.into_iter().map(|one| Listed {
-                    group: one.group_id.into_owned(),
-                    group_type: one.group_type.to_lowercase(),
-                    state: one.group_state.into_owned(),
-                    protocol_type: one.protocol_type.into_owned(),
-                    coordinator: broker,
-                });
-                return Ok(listed.collect());
-            }
-            Err(ClientError::Refused { code, .. })
-                if is_elsewhere(code) && Instant::now() < deadline =>
-            {
-                sleep(RETRY_BACKOFF).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
+        answer.check(response.error_code)?;
+        groups.extend(response.groups.into_iter().map(|one| Listed {
+            group: one.group_id.into_owned(),
+            group_type: one.group_type.to_lowercase(),
+            state: one.group_state.into_owned(),
+            protocol_type: one.protocol_type.into_owned(),
+            coordinator: broker,
+        }));
+    }
+    Ok(groups)
+}
+
+/// A broker has not loaded its groups yet, or is away.
+fn may_pass(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => is_elsewhere(*code),
+        error => error.is_transient(),
     }
 }
 
