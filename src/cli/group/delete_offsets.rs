@@ -69,7 +69,7 @@ pub(super) async fn run(options: Options) -> Result<()> {
         return Err(no_such_group(group));
     }
     let mut committed = client.committed(group).await?;
-    // Also those of topics that exist no more: they are what most often is to go.
+    // Also those of topics that exist no more: the coordinator refuses them, and its answer says so.
     committed.retain(|(topic, partition), offset| {
         let mut scopes = options.topics.iter();
         scopes.any(|scope| scope.wants(topic, *partition)) && !matches!(offset, Ok(None))
@@ -96,18 +96,39 @@ pub(super) async fn run(options: Options) -> Result<()> {
         group: group.clone(),
     };
     print(&deleted, options.reporting.format())?;
-    let mut errors = deleted.partitions.iter().filter_map(|one| one.error);
-    let Some(first) = errors.next() else {
-        return Ok(());
-    };
-    let (failed, all) = (errors.count() + 1, deleted.partitions.len());
-    if first == ErrorCode::GroupSubscribedToTopic.name() {
-        bail!(
-            "{failed} of {all} offsets stay: members of the group read the topic; \
-             `ottla group describe {group} --members` shows them"
-        );
+    match failure(&deleted) {
+        None => Ok(()),
+        Some(failure) => bail!(failure),
     }
-    bail!("{failed} of {all} offsets could not be deleted")
+}
+
+/// What to do about the offsets that stay.
+fn failure(deleted: &Deleted) -> Option<String> {
+    let errors = deleted.partitions.iter().filter_map(|one| one.error);
+    let errors: Vec<&str> = errors.collect();
+    let has = |code: ErrorCode| errors.contains(&code.name());
+    let group = &deleted.group;
+    let failed = errors.len();
+    let stay =
+        (failed > 0).then(|| format!("{failed} of {} offsets stay", deleted.partitions.len()))?;
+    let are_read = has(ErrorCode::GroupSubscribedToTopic).then(|| {
+        format!(
+            ": members of the group read the topic; `ottla group describe {group} --members` \
+             shows them"
+        )
+    });
+    let are_gone = has(ErrorCode::UnknownTopicOrPartition).then(|| {
+        format!(
+            ": in a topic that exists no more they go with the group \
+             (`ottla group delete {group}`), or after offsets.retention.minutes"
+        )
+    });
+    Some(
+        [Some(stay), are_read, are_gone]
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
 }
 
 async fn delete(
@@ -152,4 +173,36 @@ async fn delete(
         }
     });
     Ok(outcomes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deleted(errors: &[Option<ErrorCode>]) -> Deleted {
+        let partitions = errors.iter().map(|error| DeletedPartition {
+            topic: "t".to_owned(),
+            partition: 0,
+            offset: Some(1),
+            status: "",
+            error: error.map(ErrorCode::name),
+        });
+        Deleted {
+            group: "g".to_owned(),
+            partitions: partitions.collect(),
+        }
+    }
+
+    /// Kafka's coordinator refuses to delete offsets in topics that are gone.
+    #[test]
+    fn offsets_that_stay_are_said_with_the_way_out() {
+        assert_eq!(failure(&deleted(&[None])), None);
+        let gone = Some(ErrorCode::UnknownTopicOrPartition);
+        let said = failure(&deleted(&[None, gone, gone])).unwrap();
+        assert!(said.starts_with("2 of 3 offsets stay"), "{said}");
+        assert!(said.contains("ottla group delete g"), "{said}");
+        let read = Some(ErrorCode::GroupSubscribedToTopic);
+        let said = failure(&deleted(&[read])).unwrap();
+        assert!(said.contains("--members"), "{said}");
+    }
 }
