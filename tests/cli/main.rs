@@ -7,9 +7,11 @@
 )]
 
 mod alone;
+mod away;
 mod bad_broker;
 mod cluster;
 mod dev;
+mod fake;
 mod group;
 mod member;
 mod old_broker;
