@@ -69,28 +69,39 @@ pub(crate) fn size(text: &str) -> Result<usize, String> {
 }
 
 /// A moment as milliseconds since 1970: a bare number, RFC 3339 (`2026-01-31T08:00:00Z`), or a date
-/// with or without a time of day in the local time zone.
+/// with or without a time of day in UTC, as Kafka's tools read one that names no zone.
 pub(crate) fn moment_ms(text: &str) -> Result<i64, String> {
-    if let Ok(ms) = text.parse::<i64>() {
-        return Ok(ms);
+    match text.parse::<i64>() {
+        Ok(ms) if ms == 0 || ms >= BARE_MS_MIN => return Ok(ms),
+        Ok(_) => {
+            return Err(
+                "so small a number is no time in milliseconds since 1970: seconds need three more \
+                 digits, a date is written 2026-01-31"
+                    .to_owned(),
+            );
+        }
+        Err(_) => {}
     }
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp.as_millisecond());
     }
-    let local = text
-        .parse::<DateTime>()
-        .or_else(|_| {
-            text.parse::<Date>()
-                .map(|date| date.to_datetime(jiff::civil::Time::midnight()))
-        })
-        .map_err(|_| {
-            "expected milliseconds since 1970 or a time such as 2026-01-31T08:00:00Z".to_owned()
-        })?;
-    let timestamp = TimeZone::system().to_timestamp(local);
-    timestamp
-        .map(Timestamp::as_millisecond)
-        .map_err(|error| error.to_string())
+    // A civil time takes a zone in brackets and does not heed it.
+    let civil = Some(text).filter(|text| !text.contains('['));
+    let civil = civil.and_then(|text| {
+        let midnight = |date: Date| date.to_datetime(jiff::civil::Time::midnight());
+        let date = || text.parse::<Date>().map(midnight);
+        text.parse::<DateTime>().or_else(|_| date()).ok()
+    });
+    let timestamp = civil.and_then(|civil| TimeZone::UTC.to_timestamp(civil).ok());
+    timestamp.map(Timestamp::as_millisecond).ok_or_else(|| {
+        "expected milliseconds since 1970 or a time such as 2026-01-31T08:00:00Z (UTC where it \
+         names no zone)"
+            .to_owned()
+    })
 }
+
+/// A bare number below is more likely a year, a date without dashes, or in seconds: 3 March 1973.
+const BARE_MS_MIN: i64 = 100_000_000_000;
 
 /// Milliseconds since 1970 as RFC 3339 with milliseconds, or the number itself where no calendar
 /// reaches.
@@ -170,13 +181,47 @@ mod tests {
     #[test]
     fn moments_are_milliseconds_or_rfc_3339() {
         assert_eq!(moment_ms("1700000000000"), Ok(1_700_000_000_000));
+        assert_eq!(moment_ms("0"), Ok(0));
         assert_eq!(moment_ms("2026-01-31T08:00:00Z"), Ok(1_769_846_400_000));
-        assert_eq!(
-            moment_ms("2026-01-31T08:00:00.250+01:00"),
-            Ok(1_769_842_800_250)
-        );
-        assert!(moment_ms("2026-01-31").is_ok());
-        assert!(moment_ms("yesterday").is_err());
+        for text in [
+            "2026-01-31T08:00:00.250+01:00",
+            "2026-01-31T08:00:00.250+0100",
+            "2026-01-31T08:00:00.250+01",
+        ] {
+            assert_eq!(moment_ms(text), Ok(1_769_842_800_250), "{text}");
+        }
+        for bad in [
+            "yesterday",
+            "",
+            "2026-02-30",
+            "2026-01-31T08:00:00[Europe/Berlin]",
+        ] {
+            assert!(moment_ms(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Kafka's tools read it so. In the zone of the machine one command would mean other records
+    /// on other machines.
+    #[test]
+    fn a_moment_without_a_zone_is_in_utc() {
+        for text in [
+            "2026-01-31T08:00:00",
+            "2026-01-31T08:00",
+            "2026-01-31 08:00:00.000",
+        ] {
+            assert_eq!(moment_ms(text), Ok(1_769_846_400_000), "{text}");
+        }
+        assert_eq!(moment_ms("2026-01-31"), Ok(1_769_817_600_000));
+    }
+
+    /// 2026 was taken for two seconds after the beginning of 1970: before every record.
+    #[test]
+    fn a_year_or_seconds_are_not_milliseconds() {
+        for bad in ["2026", "20260131", "1769846400", "99999999999", "-1000"] {
+            let refusal = moment_ms(bad).unwrap_err();
+            assert!(refusal.contains("2026-01-31"), "{bad}: {refusal}");
+        }
+        assert_eq!(moment_ms("100000000000"), Ok(100_000_000_000));
     }
 
     #[test]

@@ -59,6 +59,11 @@ fn offsets_are_moved_shown_and_forgotten() {
     let dry = lab.try_run("group reset-offsets gm --topic moved --to-earliest", "");
     assert_eq!(dry.code(), 0, "{}", dry.stderr());
     assert!(dry.stderr().contains("--execute"), "{}", dry.stderr());
+    let dry = "group reset-offsets gm --topic moved --to-datetime 2026-01-31T08:00:00";
+    let time = "2026-01-31T08:00:00.000Z";
+    assert_eq!(lab.json(dry)["time"], time);
+    let dry = lab.try_run(dry, "");
+    assert!(dry.stderr().contains(time), "{}", dry.stderr());
     lab.try_run("group describe gm", "")
         .assert_failed(&["gm", "ottla group list"]);
 

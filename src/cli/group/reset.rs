@@ -56,6 +56,8 @@ struct ScopeFlags {
 struct Reset {
     group: String,
     executed: bool,
+    /// The moment that was understood, where one was asked for.
+    time: Option<String>,
     partitions: Vec<PartitionReset>,
 }
 
@@ -112,8 +114,12 @@ pub(super) async fn run(options: Options) -> Result<()> {
     let mut reset = Reset {
         group: options.group,
         executed: options.execute,
+        time: goal.time(),
         partitions: plan(&mut client, goal, &partitions, &committed).await?,
     };
+    if let Some(time) = &reset.time {
+        say(&format!("to the first record at or after {time}"));
+    }
     for one in &reset.partitions {
         one.say_if_moved();
     }

@@ -18,7 +18,7 @@ pub(in crate::cli) struct Options {
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
     /// earliest, latest, max-timestamp, milliseconds since 1970, or a time such as
-    /// 2026-01-31T08:00:00Z
+    /// 2026-01-31T08:00:00Z (UTC where it names no zone)
     #[arg(
         short,
         long,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 use jiff::{Span, SpanRelativeTo};
 
-use crate::cli::value::moment_ms;
+use crate::cli::value::{moment_ms, rfc3339};
 use crate::clock;
 
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,8 @@ pub(super) struct GoalFlags {
     /// To this offset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     to_offset: Option<i64>,
-    /// To the first record at or after this time: RFC 3339, a date, or milliseconds since 1970
+    /// To the first record at or after this time: RFC 3339, a date (UTC where it names no zone), or
+    /// milliseconds since 1970
     #[arg(long, value_name = "TIME", value_parser = moment_ms)]
     to_datetime: Option<i64>,
     /// By so many records, back if negative
@@ -110,6 +111,16 @@ pub(super) struct Known {
 }
 
 impl Goal {
+    /// The moment that was understood, as RFC 3339.
+    pub(super) fn time(self) -> Option<String> {
+        match self {
+            Self::TimestampMs(ms) => Some(rfc3339(ms)),
+            Self::Earliest | Self::Latest | Self::Offset(_) | Self::Shift(_) | Self::Current => {
+                None
+            }
+        }
+    }
+
     /// What is asked for, and what that is within the log. `None` if it depends on an offset that
     /// the group does not have. The current offset is kept as it is, as Kafka's tool does.
     pub(super) fn resolve(self, known: Known) -> Option<(i64, i64)> {
@@ -169,7 +180,10 @@ mod tests {
             at_timestamp: Some(12),
             ..LOG
         };
-        assert_eq!(Goal::TimestampMs(1).resolve(known), Some((12, 12)));
+        let goal = Goal::TimestampMs(1_769_846_400_000);
+        assert_eq!(goal.resolve(known), Some((12, 12)));
+        assert_eq!(goal.time().unwrap(), "2026-01-31T08:00:00.000Z");
+        assert_eq!(Goal::Latest.time(), None);
     }
 
     #[test]
