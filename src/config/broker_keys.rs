@@ -5,7 +5,7 @@
 //! - Different from Kafka on purpose: `node.id`, `listeners` and `log.dir` have defaults that work
 //!   without a file (loopback only, because nothing authenticates yet); `min.insync.replicas`,
 //!   `default.replication.factor`, `offsets.topic.replication.factor` and `num.network.threads` have none, because they
-//!   are derived.
+//!   are derived; `offsets.topic.segment.bytes` is no smaller than a topic's may be; of assignors there are the broker's own.
 
 use crate::config::key::{ConfigKey, Effect, Kind, Update, Valid};
 use crate::config::unused_keys;
@@ -176,10 +176,15 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         name: "group.consumer.assignors",
         kind: Kind::List,
         default: Some("uniform,range"),
-        valid: Valid::ListOf(&["uniform", "range"]),
+        valid: Valid::SomeOf(&[
+            "uniform",
+            "range",
+            "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+            "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+        ]),
         update: Update::ReadOnly,
         effect: Effect::Used,
-        doc: "The assignors of the new consumer protocol that groups may use; the first one is what a group gets that names none.",
+        doc: "The assignors of the new consumer protocol that groups may use, by name or by Kafka's class; the first one is what a group gets that names none.",
     },
     ConfigKey {
         name: "group.consumer.heartbeat.interval.ms",
@@ -203,7 +208,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         name: "group.consumer.migration.policy",
         kind: Kind::String,
         default: Some("bidirectional"),
-        valid: Valid::OneOf(&["disabled", "downgrade", "upgrade", "bidirectional"]),
+        valid: Valid::OneOfAnyCase(&["disabled", "downgrade", "upgrade", "bidirectional"]),
         update: Update::ReadOnly,
         effect: Effect::Used,
         doc: "Which way a group with members may go between the classic and the new consumer protocol.",
@@ -817,7 +822,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         name: "offsets.topic.segment.bytes",
         kind: Kind::Int,
         default: Some("104857600"),
-        valid: Valid::AtLeast(1),
+        valid: Valid::AtLeast(1_048_576),
         update: Update::ReadOnly,
         effect: Effect::Used,
         doc: "The segment size of __consumer_offsets when it is made.",

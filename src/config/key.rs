@@ -72,8 +72,12 @@ pub enum Valid {
     Ratio,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// One of these words, in any case.
+    OneOfAnyCase(&'static [&'static str]),
     /// A list of these words, none twice.
     ListOf(&'static [&'static str]),
+    /// The same, with at least one of them.
+    SomeOf(&'static [&'static str]),
     /// `*`, or a list of `partition:broker`.
     ThrottledReplicas,
     /// Text that is not empty.
@@ -219,6 +223,14 @@ impl ConfigKey {
                 let rule = format!("String must be one of: {}", words.join(", "));
                 Err(self.out_of_range(value, rule))
             }
+            Valid::OneOfAnyCase(words) => {
+                let found = words.iter().find(|word| word.eq_ignore_ascii_case(value));
+                found.map(|word| (*word).to_owned()).ok_or_else(|| {
+                    let words = words.join(", ");
+                    let rule = format!("String must be one of (case insensitive): {words}");
+                    self.out_of_range(value, rule)
+                })
+            }
             Valid::NonEmpty if value.is_empty() => {
                 Err(self.out_of_range(value, "String must be non-empty".to_owned()))
             }
@@ -228,11 +240,14 @@ impl ConfigKey {
 
     fn list(&self, value: &str) -> Result<String, ValueError> {
         let items = list_items(value);
+        if items.is_empty() && matches!(self.valid, Valid::SomeOf(_)) {
+            return Err(self.out_of_range(value, "must not be empty".to_owned()));
+        }
         let mut kept: Vec<&str> = Vec::with_capacity(items.len());
         for item in &items {
             let rule = match self.valid {
                 _ if item.is_empty() => "values must not be empty".to_owned(),
-                Valid::ListOf(words) if !words.contains(item) => {
+                Valid::ListOf(words) | Valid::SomeOf(words) if !words.contains(item) => {
                     format!("String must be one of: {}", words.join(", "))
                 }
                 Valid::ThrottledReplicas if items != ["*"] && !is_partition_broker(item) => {
@@ -241,7 +256,7 @@ impl ConfigKey {
                         .to_owned()
                 }
                 // Kafka accepts a repeated word and forgets the repetition.
-                Valid::ListOf(_) if kept.contains(item) => continue,
+                Valid::ListOf(_) | Valid::SomeOf(_) if kept.contains(item) => continue,
                 _ => {
                     kept.push(item);
                     continue;
@@ -381,5 +396,21 @@ mod tests {
         );
         assert_eq!(kind.normalise("CreateTime"), Ok("CreateTime".to_owned()));
         assert!(kind.normalise("createtime").is_err());
+    }
+
+    #[test]
+    fn words_in_any_case_become_the_word() {
+        let policy = key("p", Kind::String, Valid::OneOfAnyCase(&["upgrade"]));
+        assert_eq!(policy.normalise("UPGRADE"), Ok("upgrade".to_owned()));
+        assert!(policy.normalise("up").is_err());
+    }
+
+    #[test]
+    fn a_list_may_have_to_have_a_word() {
+        let some = key("s", Kind::List, Valid::SomeOf(&["a", "b"]));
+        assert_eq!(some.normalise("b,a,b"), Ok("b,a".to_owned()));
+        for wrong in ["", " ", "a,", "c"] {
+            assert!(some.normalise(wrong).is_err(), "{wrong}");
+        }
     }
 }

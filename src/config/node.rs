@@ -199,6 +199,7 @@ impl NodeConfig {
             values,
         };
         config.check_peers()?;
+        check_groups(&config.group)?;
         Ok(config)
     }
 
@@ -272,6 +273,28 @@ fn check_advertised(listeners: &[Listener], advertised: &[Listener]) -> Result<(
                 format!("{} is not among the listeners", given.name),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Settings with which no member could stay.
+fn check_groups(group: &GroupConfig) -> Result<(), ConfigError> {
+    let consumer = &group.consumer;
+    if consumer.heartbeat_interval >= consumer.session_timeout {
+        return Err(conflict(
+            "group.consumer.heartbeat.interval.ms",
+            "must be less than group.consumer.session.timeout.ms: a member that shows up that \
+             rarely is fenced again and again"
+                .to_owned(),
+        ));
+    }
+    if group.session_timeout_min > group.session_timeout_max {
+        return Err(conflict(
+            "group.min.session.timeout.ms",
+            "must not be more than group.max.session.timeout.ms: no member of a classic group \
+             could join"
+                .to_owned(),
+        ));
     }
     Ok(())
 }
@@ -475,7 +498,9 @@ impl Typed<'_> {
         let protocols = self.items("group.coordinator.rebalance.protocols");
         let assignors = self.items("group.consumer.assignors");
         let assignor = |name: &String| match name.as_str() {
-            "range" => Assignor::Range,
+            "range" | "org.apache.kafka.coordinator.group.assignor.RangeAssignor" => {
+                Assignor::Range
+            }
             _ => Assignor::Uniform,
         };
         let migration = self.text("group.consumer.migration.policy");
@@ -621,6 +646,51 @@ mod tests {
             config.quorum_listener.map(|listener| listener.port),
             Some(9093)
         );
+    }
+
+    /// A member that shows up as rarely as its session lasts would be fenced again and again.
+    #[test]
+    fn groups_in_which_no_member_could_stay_are_refused() {
+        let heartbeat = |ms: &str| load(&[("group.consumer.heartbeat.interval.ms", ms)]);
+        assert!(heartbeat("44999").is_ok());
+        for ms in ["45000", "60000"] {
+            let refusal = heartbeat(ms).unwrap_err().to_string();
+            assert!(
+                refusal.contains("group.consumer.session.timeout.ms"),
+                "{refusal}"
+            );
+        }
+        let session = |min: &str| load(&[("group.min.session.timeout.ms", min)]);
+        assert!(session("1800000").is_ok() && session("1800001").is_err());
+    }
+
+    /// The controller makes no topic with smaller segments: there would never be a coordinator.
+    #[test]
+    fn the_topic_of_the_groups_can_be_made() {
+        let segment = |bytes: &str| load(&[("offsets.topic.segment.bytes", bytes)]);
+        assert_eq!(segment("1MiB").unwrap().group.topic.segment_bytes, 1 << 20);
+        assert!(segment("1048575").is_err());
+    }
+
+    #[test]
+    fn assignors_have_names_and_classes() {
+        let assignors = |given: &str| {
+            let config = load(&[("group.consumer.assignors", given)]);
+            config.map(|config| config.group.consumer.assignors)
+        };
+        let package = "org.apache.kafka.coordinator.group.assignor";
+        let both = format!("{package}.RangeAssignor,{package}.UniformAssignor");
+        assert_eq!(
+            assignors("range,uniform").unwrap(),
+            assignors(&both).unwrap()
+        );
+        assert_eq!(
+            assignors(&both).unwrap(),
+            [Assignor::Range, Assignor::Uniform]
+        );
+        assert!(assignors("").is_err() && assignors("org.example.Mine").is_err());
+        let policy = load(&[("group.consumer.migration.policy", "UPGRADE")]).unwrap();
+        assert_eq!(policy.group.consumer.migration, MigrationPolicy::Upgrade);
     }
 
     #[test]
