@@ -87,17 +87,23 @@ impl Asking {
         Ok(places.collect())
     }
 
-    /// Without a second try: the partitions that have an answer do not wait for the others.
+    /// Without a second try: the partitions that have an answer do not wait for those whose leader gives none now.
     async fn ask(
         &mut self,
         keys: &[Key],
         at: At,
         isolation: Isolation,
     ) -> Result<Offsets, ClientError> {
-        let answers = self.client.offsets_now(keys, at, isolation).await?;
-        let answers = answers.into_iter();
-        let offsets = answers
-            .map(|(key, found)| (key, found.and_then(|found| found.offset.map_or(UNSAID, Ok))));
+        let asked = self.client.offsets_now(keys, at, isolation).await;
+        if let Some(error) = asked.failure.filter(|error| !error.is_transient()) {
+            return Err(error);
+        }
+        let offset_of = |key: &Key| match asked.answers.get(key) {
+            Some(Ok(found)) => found.offset.map_or(UNSAID, Ok),
+            Some(Err(code)) => Err(*code),
+            None => Err(ErrorCode::LeaderNotAvailable),
+        };
+        let offsets = keys.iter().map(|key| (key.clone(), offset_of(key)));
         Ok(offsets.collect())
     }
 }
