@@ -1,6 +1,7 @@
 //! From a classic group to a consumer group and back, while the members go on.
 //!
-//! - C1: what the members have stays what they have. A partition that a classic leader gave to two is the first one's.
+//! - C1: what the members have stays what they have, also what a cooperative one has not given up yet. A partition that
+//!   two have is the first one's.
 //! - An old group's records end in the append that begins the new one.
 //! - Who becomes classic is in the generation of the group's epoch; no epoch and no generation goes back.
 
@@ -13,12 +14,13 @@ use crate::config::group::{GroupConfig, MigrationPolicy};
 use crate::coordinator::group::classic::{CONSUMER, ClassicGroup, ClassicMember};
 use crate::coordinator::group::effects::{Cx, Effects};
 use crate::coordinator::group::error::GroupError;
-use crate::coordinator::group::names::GroupId;
+use crate::coordinator::group::names::{GroupId, MemberId};
 use crate::coordinator::group::record::{
     ClassicValue, ConsumerClassicValue, ConsumerCurrentValue, ConsumerEpochValue,
     ConsumerMemberValue, ConsumerTargetEpochValue, Fact, Record,
 };
 use crate::coordinator::group::request::Partitions;
+use crate::metadata::MetadataImage;
 
 /// Whether a classic group may become a consumer group for a member of the new protocol that wants to join. A group
 /// without members always may.
@@ -66,13 +68,15 @@ impl ConsumerGroup {
         let protocol = classic.protocol().cloned().unwrap_or_default();
         group.write(Fact::Classic(None), fx);
         let members = classic.into_members(fx);
-        for member in &members {
+        let said = members.iter().map(|member| {
             let said = embedded::subscription(&member.metadata(&protocol), cx.image);
-            let wanted = of_member(member, said.unwrap_or_default());
-            group.write(
-                Fact::ConsumerMember(member.member.clone(), Some(wanted)),
-                fx,
-            );
+            said.unwrap_or_default()
+        });
+        let said: Vec<embedded::Subscription> = said.collect();
+        let shares = shares(&members, &said, cx.image);
+        for (member, said) in members.iter().zip(said) {
+            let wanted = Some(of_member(member, said));
+            group.write(Fact::ConsumerMember(member.member.clone(), wanted), fx);
         }
         let metadata_hash = group.topics_hash(cx.image);
         let value = ConsumerEpochValue {
@@ -80,9 +84,8 @@ impl ConsumerGroup {
             metadata_hash,
         };
         group.write(Fact::ConsumerEpoch(Some(value)), fx);
-        for member in &members {
-            let assigned = embedded::assigned(&member.assignment, cx.image).unwrap_or_default();
-            group.take_over(member, epoch, &assigned.partitions, fx);
+        for (member, share) in members.iter().zip(shares) {
+            group.take_over(&member.member, epoch, share, fx);
             group.watch_session(cx, &member.member);
         }
         let at = Some(cx.wall);
@@ -91,21 +94,9 @@ impl ConsumerGroup {
         group
     }
 
-    /// A member has what it had, unless somebody else has it.
-    fn take_over(
-        &mut self,
-        member: &ClassicMember,
-        epoch: i32,
-        assigned: &Partitions,
-        fx: &mut Effects,
-    ) {
-        let own = assigned.iter().map(|(topic, indexes)| {
-            let own = indexes.iter().copied();
-            let own = own.filter(|index| self.facts.owner(*topic, *index).is_none());
-            (*topic, own.collect::<BTreeSet<_>>())
-        });
-        let assigned: Partitions = own.filter(|(_, own)| !own.is_empty()).collect();
-        let since = assigned.iter().map(|(topic, indexes)| {
+    /// A member has its share.
+    fn take_over(&mut self, id: &MemberId, epoch: i32, share: Partitions, fx: &mut Effects) {
+        let since = share.iter().map(|(topic, indexes)| {
             let since = indexes.iter().map(|index| (*index, epoch));
             (*topic, since.collect())
         });
@@ -114,11 +105,10 @@ impl ConsumerGroup {
             previous_epoch: epoch,
             state: STABLE,
             assigned_since: since.collect(),
-            assigned: assigned.clone(),
+            assigned: share.clone(),
             revoking: Partitions::new(),
         };
-        let id = &member.member;
-        self.write(Fact::ConsumerTarget(id.clone(), Some(assigned)), fx);
+        self.write(Fact::ConsumerTarget(id.clone(), Some(share)), fx);
         self.write(Fact::ConsumerCurrent(id.clone(), Some(current)), fx);
     }
 
@@ -166,6 +156,38 @@ impl ConsumerGroup {
         classic.rebalance(cx, fx);
         classic
     }
+}
+
+/// What each member reads, in their order: what its leader gave it, and what it said when it joined that it still had.
+/// The leader's is the last that was assigned, or nothing in the log while a generation has begun and is not assigned;
+/// and cooperative members read on meanwhile.
+fn shares(
+    members: &[ClassicMember],
+    said: &[embedded::Subscription],
+    image: &MetadataImage,
+) -> Vec<Partitions> {
+    let assigned = members.iter().map(|member| {
+        let assigned = embedded::assigned(&member.assignment, image);
+        assigned.unwrap_or_default().partitions
+    });
+    let assigned: Vec<Partitions> = assigned.collect();
+    let claimed: Vec<&Partitions> = said.iter().map(|said| &said.owned).collect();
+    let mut taken = BTreeSet::new();
+    let mut shares = vec![Partitions::new(); members.len()];
+    // All that is assigned comes before anything that is only claimed.
+    for all in [assigned.iter().collect(), claimed] {
+        for (share, partitions) in shares.iter_mut().zip(all) {
+            for (topic, indexes) in partitions {
+                let own = indexes.iter().copied();
+                let own = own.filter(|index| taken.insert((*topic, *index)));
+                let own: BTreeSet<_> = own.collect();
+                if !own.is_empty() {
+                    share.entry(*topic).or_default().extend(own);
+                }
+            }
+        }
+    }
+    shares
 }
 
 fn of_member(member: &ClassicMember, said: embedded::Subscription) -> ConsumerMemberValue {

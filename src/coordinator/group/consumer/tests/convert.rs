@@ -112,6 +112,62 @@ fn a_group_is_upgraded_only_if_nothing_is_lost_and_the_policy_allows_it() {
     }
 }
 
+/// What the log has while a generation has begun and its leader has not assigned: a coordinator that took over from it
+/// gave the newcomer at once what `a` was reading.
+#[test]
+fn what_cooperative_members_read_on_is_theirs_also_while_nothing_is_assigned() {
+    let mut world = World::new(&[("t", 4)]);
+    let all = world.of("t", &[0, 1, 2, 3]);
+    let mut value = classic_value(&world, &[("a", &[]), ("b", &[])]);
+    value.members[0].subscription = world.subscription(&["t"], &all);
+    value.members[0].assignment = Bytes::new();
+    value.members[1].assignment = Bytes::new();
+    upgrade(&mut world, value);
+    assert_eq!(world.current("a").assigned, all);
+    let heard = world.heard(&join("m", &["t"]));
+    assert_eq!(heard.assignment, Some(Partitions::new()));
+    // It gives up what it is told to, and not before.
+    world
+        .join_classic(&world.classic_join("a", &["t"], &all))
+        .unwrap();
+    assert_eq!(world.heard(&beat("m", 6)).assignment, None);
+    let kept = world.current("a").assigned;
+    world
+        .join_classic(&world.classic_join("a", &["t"], &kept))
+        .unwrap();
+    assert!(world.heard(&beat("m", 6)).assignment.is_some());
+}
+
+#[test]
+fn what_is_assigned_comes_before_what_is_claimed() {
+    let mut world = World::new(&[("t", 3)]);
+    let mut value = classic_value(&world, &[("a", &[0]), ("b", &[1])]);
+    value.members[0].subscription = world.subscription(&["t"], &world.of("t", &[0, 1, 2]));
+    upgrade(&mut world, value);
+    assert_eq!(world.current("a").assigned, world.of("t", &[0, 2]));
+    assert_eq!(world.current("b").assigned, world.of("t", &[1]));
+}
+
+/// Down and up again before `a` has given up what it was told to: it still reads it.
+#[test]
+fn what_a_member_is_giving_up_is_its_own_there_and_back() {
+    let mut world = World::new(&[("t", 2)]);
+    let value = classic_value(&world, &[("a", &[0, 1])]);
+    let all = world.of("t", &[0, 1]);
+    upgrade(&mut world, value);
+    world.heard(&join("m", &["t"]));
+    world
+        .join_classic(&world.classic_join("a", &["t"], &all))
+        .unwrap();
+    assert_eq!(world.current("a").revoking, world.of("t", &[1]));
+    world.heard(&beat("m", -1));
+    world.event(|group, cx, fx| {
+        let classic = group.clone().into_classic(cx, fx);
+        *group = ConsumerGroup::of_classic(cx, "g".into(), classic, fx);
+    });
+    assert_eq!(world.current("a").assigned, all);
+}
+
 #[test]
 fn a_group_is_classic_again_when_the_last_member_of_the_new_protocol_goes() {
     let mut world = World::new(&[("t", 2)]);
