@@ -60,8 +60,8 @@ pub fn check_upgrade(classic: &ClassicValue, cx: &Cx<'_>) -> Result<(), GroupErr
 }
 
 impl ConsumerGroup {
-    /// What a classic group becomes for which [`check_upgrade`] has nothing against it: its members have what they had,
-    /// and are told to join again with their next heartbeat after somebody has joined.
+    /// What a classic group becomes for which [`check_upgrade`] has nothing against it: its members have what they had.
+    /// The heartbeat that follows begins a new epoch, and they are told to join again with their next ones.
     pub fn of_classic(cx: &Cx<'_>, id: GroupId, classic: ClassicGroup, fx: &mut Effects) -> Self {
         let mut group = Self::new(id);
         let epoch = classic.generation().max(1);
@@ -78,10 +78,11 @@ impl ConsumerGroup {
             let wanted = Some(of_member(member, said));
             group.write(Fact::ConsumerMember(member.member.clone(), wanted), fx);
         }
-        let metadata_hash = group.topics_hash(cx.image);
+        // What the leader assigned may be old, and it is not known of which topics it knew. A hash that is not known is not
+        // that of the topics, so that everything is assigned anew, even if nobody wants anything new.
         let value = ConsumerEpochValue {
             epoch,
-            metadata_hash,
+            metadata_hash: 0,
         };
         group.write(Fact::ConsumerEpoch(Some(value)), fx);
         for (member, share) in members.iter().zip(shares) {

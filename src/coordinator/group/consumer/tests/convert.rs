@@ -168,6 +168,19 @@ fn what_a_member_is_giving_up_is_its_own_there_and_back() {
     assert_eq!(world.current("a").assigned, all);
 }
 
+/// The leader assigned when `t` had one partition. An instance that changes the protocol wants nothing new, and the other
+/// two were nobody's for ever.
+#[test]
+fn what_the_leader_did_not_assign_is_assigned_with_the_first_heartbeat() {
+    let mut world = World::new(&[("t", 3)]);
+    let mut value = classic_value(&world, &[("a", &[0])]);
+    value.members[0].instance = Some("i".into());
+    upgrade(&mut world, value);
+    let heard = world.heard(&of_instance("i", join("m", &["t"])));
+    assert_eq!(heard.epoch, 6);
+    assert_eq!(heard.assignment, Some(world.of("t", &[0, 1, 2])));
+}
+
 #[test]
 fn a_group_is_classic_again_when_the_last_member_of_the_new_protocol_goes() {
     let mut world = World::new(&[("t", 2)]);
