@@ -459,7 +459,7 @@ impl Groups {
             if heartbeat.epoch != 0 {
                 return Err(GroupError::GroupIdNotFound);
             }
-            consumer::check_upgrade(&classic.value(), cx)?;
+            consumer::check_upgrade(&classic.value(), heartbeat, cx)?;
         }
         let upgraded = match std::mem::replace(&mut group.kind, Kind::none(id)) {
             Kind::Consumer(consumer) => consumer,

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::ConsumerGroup;
 use super::embedded;
+use super::pattern::Pattern;
 use super::reconcile::STABLE;
 use crate::config::group::{GroupConfig, MigrationPolicy};
 use crate::coordinator::group::classic::{CONSUMER, ClassicGroup, ClassicMember};
@@ -16,22 +17,42 @@ use crate::coordinator::group::effects::{Cx, Effects};
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::{GroupId, MemberId};
 use crate::coordinator::group::record::{
-    ClassicValue, ConsumerClassicValue, ConsumerCurrentValue, ConsumerEpochValue,
-    ConsumerMemberValue, ConsumerTargetEpochValue, Fact, Record,
+    ClassicMemberValue, ClassicValue, ConsumerClassicValue, ConsumerCurrentValue,
+    ConsumerEpochValue, ConsumerMemberValue, ConsumerTargetEpochValue, Fact, Record,
 };
-use crate::coordinator::group::request::Partitions;
+use crate::coordinator::group::request::{ConsumerHeartbeat, Partitions};
 use crate::metadata::MetadataImage;
 
-/// Whether a classic group may become a consumer group for a member of the new protocol that wants to join. A group
-/// without members always may.
+/// Whether a classic group may become a consumer group for a member of the new protocol that wants to join, and that
+/// may join then: who is refused changes nothing. A group without members always may become one.
 ///
 /// # Errors
 /// [`GroupError::GroupIdNotFound`] if not; [`GroupError::NotAvailable`] if it has not begun its first generation, so
-/// that it is not known yet what its members say.
-pub fn check_upgrade(classic: &ClassicValue, cx: &Cx<'_>) -> Result<(), GroupError> {
-    if classic.members.is_empty() {
-        return Ok(());
+/// that it is not known yet what its members say; [`GroupError::GroupMaxSizeReached`] and
+/// [`GroupError::InvalidRegularExpression`] as of a consumer group.
+pub fn check_upgrade(
+    classic: &ClassicValue,
+    heartbeat: &ConsumerHeartbeat,
+    cx: &Cx<'_>,
+) -> Result<(), GroupError> {
+    if !classic.members.is_empty() {
+        check_members(classic, cx)?;
     }
+    let is_itself = |member: &ClassicMemberValue| {
+        member.member == heartbeat.member
+            || (member.instance.is_some() && member.instance == heartbeat.instance)
+    };
+    let is_full = classic.members.len() >= cx.settings.consumer.size_max;
+    if is_full && !classic.members.iter().any(is_itself) {
+        return Err(GroupError::GroupMaxSizeReached);
+    }
+    let pattern = heartbeat.topics_regex.as_deref();
+    let pattern = pattern.filter(|text| !text.is_empty());
+    pattern.map_or(Ok(()), |text| Pattern::new(text).map(drop))
+}
+
+/// Whether the members can go on in a consumer group.
+fn check_members(classic: &ClassicValue, cx: &Cx<'_>) -> Result<(), GroupError> {
     let is_allowed = matches!(
         cx.settings.consumer.migration,
         MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade

@@ -14,6 +14,8 @@ use crate::coordinator::group::request::{
 };
 use crate::metadata::MetadataImage;
 
+mod conversion;
+
 /// A shard, its log, and what was asked of it.
 struct World {
     shard: Shard,

@@ -28,7 +28,15 @@ fn classic_value(world: &World, members: &[(&str, &[i32])]) -> ClassicValue {
 }
 
 fn check(world: &mut World, value: &ClassicValue) -> Result<(), GroupError> {
-    world.event(|_, cx, _| check_upgrade(value, cx))
+    check_for(world, value, &join("m", &["t"]))
+}
+
+fn check_for(
+    world: &mut World,
+    value: &ClassicValue,
+    joining: &ConsumerHeartbeat,
+) -> Result<(), GroupError> {
+    world.event(|_, cx, _| check_upgrade(value, joining, cx))
 }
 
 fn upgrade(world: &mut World, value: ClassicValue) {
@@ -95,7 +103,7 @@ fn a_group_is_upgraded_only_if_nothing_is_lost_and_the_policy_allows_it() {
     assert_eq!(check(&mut world, &not_begun), Err(GroupError::NotAvailable));
     world.settings.consumer.size_max = 0;
     assert_eq!(check(&mut world, &good), refused);
-    world.settings.consumer.size_max = 1;
+    world.settings.consumer.size_max = 2;
     for (policy, is_allowed) in [
         (MigrationPolicy::Bidirectional, true),
         (MigrationPolicy::Upgrade, true),
@@ -179,6 +187,36 @@ fn what_the_leader_did_not_assign_is_assigned_with_the_first_heartbeat() {
     let heard = world.heard(&of_instance("i", join("m", &["t"])));
     assert_eq!(heard.epoch, 6);
     assert_eq!(heard.assignment, Some(world.of("t", &[0, 1, 2])));
+}
+
+#[test]
+fn a_group_is_not_upgraded_for_a_member_that_is_refused_then() {
+    let mut world = World::new(&[("t", 2)]);
+    let mut value = classic_value(&world, &[("a", &[0])]);
+    value.members[0].instance = Some("i".into());
+    let no_pattern = ConsumerHeartbeat {
+        topics_regex: Some("t(".into()),
+        ..join("m", &["t"])
+    };
+    let empty = ClassicValue {
+        members: Vec::new(),
+        ..value.clone()
+    };
+    for value in [&value, &empty] {
+        assert!(matches!(
+            check_for(&mut world, value, &no_pattern),
+            Err(GroupError::InvalidRegularExpression(_))
+        ));
+    }
+    world.settings.consumer.size_max = 1;
+    assert_eq!(
+        check(&mut world, &value),
+        Err(GroupError::GroupMaxSizeReached)
+    );
+    // An instance that comes back has its own place, and so has a member.
+    let itself = of_instance("i", join("m", &["t"]));
+    assert_eq!(check_for(&mut world, &value, &itself), Ok(()));
+    assert_eq!(check_for(&mut world, &value, &join("a", &["t"])), Ok(()));
 }
 
 #[test]
