@@ -220,6 +220,10 @@ impl Groups {
             }
             outcomes.push((id.clone(), fx));
         }
+        // Under another policy some were left consumer groups.
+        for (id, fx) in &mut outcomes {
+            self.downgrade(cx, id, fx);
+        }
         self.noted(outcomes)
     }
 
@@ -386,6 +390,8 @@ impl Groups {
             Kind::Classic(classic) => classic.join(cx, ask, join, fx),
             Kind::Consumer(consumer) => consumer.join(cx, ask, join, fx),
         }
+        // It may have taken the place of the last member of the new protocol.
+        self.downgrade(cx, id, fx);
     }
 
     fn sync(&mut self, cx: &Cx<'_>, ask: AskId, sync: Sync, fx: &mut Effects) -> GroupId {

@@ -96,8 +96,11 @@ impl ConsumerGroup {
             self.replace(&old, id, fx);
         }
         let must_begin_epoch = self.update(cx, id, before.as_ref(), wanted, None, fx);
-        self.refresh(cx, must_begin_epoch, fx);
-        self.retarget(cx, fx);
+        // As when a member is fenced: the group that becomes a classic one stays at its epoch.
+        if !self.is_to_be_classic(cx.settings) {
+            self.refresh(cx, must_begin_epoch, fx);
+            self.retarget(cx, fx);
+        }
         self.reconcile(cx, id, Some(&said.owned), fx);
         self.watch_session(cx, id);
         self.timers.cancel(&(id.clone(), Timer::Join));

@@ -1,6 +1,7 @@
 //! Members of the classic protocol in a consumer group.
 
 use super::*;
+use crate::config::group::MigrationPolicy;
 use GroupError::{
     FencedInstanceId, GroupMaxSizeReached, IllegalGeneration, InconsistentGroupProtocol,
     MemberIdRequired, RebalanceInProgress, UnknownMemberId,
@@ -13,6 +14,8 @@ fn nothing() -> Partitions {
 /// `c` of the classic protocol has both partitions; `m` of the new one has joined.
 fn with_both_kinds() -> World {
     let mut world = World::new(&[("t", 2)]);
+    // A group of `c` alone stays a consumer group.
+    world.settings.consumer.migration = MigrationPolicy::Upgrade;
     world.heard(&join("m", &["t"]));
     world.heard(&beat("m", -1));
     let joined = world.join_classic(&world.classic_join("c", &["t"], &nothing()));
