@@ -41,6 +41,7 @@ pub use offsets::MayCommit;
 
 use facts::Facts;
 use reconcile::MemberState;
+use subscription::Resolving;
 
 /// The epoch with which a member joins.
 const JOIN: i32 = 0;
@@ -57,10 +58,7 @@ pub struct ConsumerGroup {
     timers: Deadlines<(MemberId, Timer)>,
     /// Topics came, went or grew since the group's epoch was decided.
     are_topics_stale: bool,
-    /// Topics came or went since the patterns were resolved.
-    are_patterns_stale: bool,
-    /// When all patterns were last resolved.
-    patterns_resolved_at: Option<MonoMillis>,
+    resolving: Resolving,
 }
 
 /// What a member must do in time, or it is fenced.
@@ -84,8 +82,7 @@ impl ConsumerGroup {
             facts: Facts::default(),
             timers: Deadlines::default(),
             are_topics_stale: true,
-            are_patterns_stale: true,
-            patterns_resolved_at: None,
+            resolving: Resolving::default(),
         }
     }
 
@@ -111,7 +108,7 @@ impl ConsumerGroup {
     /// Topics came, went or grew: the next heartbeat of any member looks whether that concerns the group.
     pub const fn metadata_changed(&mut self) {
         self.are_topics_stale = true;
-        self.are_patterns_stale = true;
+        self.resolving.is_due = true;
     }
 
     /// When [`ConsumerGroup::tick`] has something to do.

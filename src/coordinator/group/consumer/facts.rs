@@ -147,14 +147,17 @@ impl Facts {
         members.any(|member| member.topics_regex.as_deref() == Some(pattern))
     }
 
+    /// The patterns that members subscribe to, whether it is known what they mean or not.
+    pub(super) fn used_patterns(&self) -> BTreeSet<&Arc<str>> {
+        let patterns = self.members.values().map(|member| &member.topics_regex);
+        patterns.flatten().collect()
+    }
+
     /// The names of all topics that members subscribe to, whether they exist or not.
     pub(super) fn subscribed_topics(&self) -> BTreeSet<&Arc<str>> {
         let by_name = self.members.values().flat_map(|member| &member.topics);
-        let patterns = self.members.values().map(|member| &member.topics_regex);
-        let patterns: BTreeSet<&Arc<str>> = patterns.flatten().collect();
-        let resolved = patterns
-            .into_iter()
-            .filter_map(|text| self.patterns.get(text));
+        let patterns = self.used_patterns().into_iter();
+        let resolved = patterns.filter_map(|text| self.patterns.get(text));
         by_name
             .chain(resolved.flat_map(|value| &value.topics))
             .collect()

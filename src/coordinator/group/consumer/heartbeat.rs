@@ -105,9 +105,14 @@ impl ConsumerGroup {
             Place::Of(old) => self.facts.member(old),
         };
         let (before, wanted) = (known.cloned(), wanted(known, heartbeat));
-        let pattern = wanted.topics_regex.as_deref();
-        let pattern = pattern.filter(|text| !self.facts.patterns().contains_key(*text));
-        let pattern = pattern.map(Pattern::new).transpose()?;
+        let old_pattern = before
+            .as_ref()
+            .and_then(|before| before.topics_regex.as_ref());
+        let pattern = wanted
+            .topics_regex
+            .as_ref()
+            .filter(|text| old_pattern != Some(text) && !self.facts.patterns().contains_key(*text));
+        let pattern = pattern.map(|text| Pattern::new(text)).transpose()?;
         // Nothing is refused from here on.
         if let Place::Of(old) = &place {
             self.replace(old, id, fx);
@@ -133,7 +138,7 @@ impl ConsumerGroup {
     }
 
     /// Notes what the member wants; whether that makes a new epoch of the group. `pattern` is the one that the member
-    /// wants, if the group does not know what it means.
+    /// brings, if the group does not know what it means.
     pub(super) fn update(
         &mut self,
         cx: &Cx<'_>,
@@ -152,11 +157,10 @@ impl ConsumerGroup {
         if self.facts.member(id) != Some(&wanted) {
             self.write(Fact::ConsumerMember(id.clone(), Some(wanted)), fx);
         }
-        let must_resolve = pattern.is_some();
-        if has_pattern_changed || must_resolve {
+        if has_pattern_changed {
             self.change_pattern(cx, old_pattern, new_pattern.as_ref().zip(pattern), fx);
         }
-        have_topics_changed || has_pattern_changed || must_resolve || self.facts.epoch() == 0
+        have_topics_changed || has_pattern_changed || self.facts.epoch() == 0
     }
 
     /// Moves the member one step towards its target.

@@ -1,13 +1,17 @@
 //! What members subscribe to, and when a change of it or of the topics makes a new epoch of the group.
 //!
-//! - A pattern that is new is resolved at once, so that its member has partitions with its first answer.
-//! - All patterns are resolved again at most every ten seconds, and only if topics changed or they are old.
+//! - A pattern that is new is resolved at once, so that its member has partitions with its first answer. All patterns are
+//!   resolved again at most every ten seconds, and only if topics changed or they are old.
+//! - Resolving holds up all groups of the broker, and a member may bring another pattern with each heartbeat: after a few
+//!   that were new, the next ones wait until all are resolved.
 //! - The group's epoch rises if the topics that its members read came, went, grew or were made anew: their hash,
 //!   which is in the log with the epoch, tells.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use ottla_storage::time::MonoMillis;
 
 use super::ConsumerGroup;
 use super::pattern::Pattern;
@@ -19,6 +23,29 @@ use crate::metadata::{MetadataImage, TopicId};
 
 /// How long after all patterns were resolved they are not resolved again, whatever happens.
 const RESOLVE_INTERVAL_MIN: Duration = Duration::from_secs(10);
+/// How many new patterns are resolved at once, from one time that all are resolved to the next.
+const NEW_PATTERNS_MAX: usize = 4;
+
+/// How far the patterns of a group are resolved. Nothing of it is durable: a group that was loaded resolves them all.
+#[derive(Clone, Debug)]
+pub(super) struct Resolving {
+    /// Topics came or went since all patterns were resolved, or a new one waits.
+    pub(super) is_due: bool,
+    /// When all were last resolved.
+    last: Option<MonoMillis>,
+    /// How many new ones were resolved since.
+    new_count: usize,
+}
+
+impl Default for Resolving {
+    fn default() -> Self {
+        Self {
+            is_due: true,
+            last: None,
+            new_count: 0,
+        }
+    }
+}
 
 impl ConsumerGroup {
     /// Whether a member reads `topic`.
@@ -53,7 +80,7 @@ impl ConsumerGroup {
             .collect()
     }
 
-    /// Resolves what a member brought anew, and forgets what nobody wants any more.
+    /// Resolves what a member brought anew, if it need not wait, and forgets what nobody wants any more.
     pub(super) fn change_pattern(
         &mut self,
         cx: &Cx<'_>,
@@ -65,9 +92,12 @@ impl ConsumerGroup {
             self.drop_unused_pattern(old, fx);
         }
         let Some((text, pattern)) = new else { return };
-        if !self.facts.patterns().contains_key(text) {
+        if self.resolving.new_count < NEW_PATTERNS_MAX {
             self.resolve(cx, text, pattern, fx);
-            self.patterns_resolved_at.get_or_insert(cx.now);
+            self.resolving.new_count += 1;
+            self.resolving.last.get_or_insert(cx.now);
+        } else {
+            self.resolving.is_due = true;
         }
     }
 
@@ -102,12 +132,16 @@ impl ConsumerGroup {
 
     /// Whether a pattern means other topics than before.
     fn resolve_again(&mut self, cx: &Cx<'_>, fx: &mut Effects) -> bool {
-        if self.facts.patterns().is_empty() || !self.must_resolve_again(cx) {
+        if !self.must_resolve_again(cx) {
             return false;
         }
-        self.are_patterns_stale = false;
-        self.patterns_resolved_at = Some(cx.now);
-        let texts: Vec<Arc<str>> = self.facts.patterns().keys().cloned().collect();
+        self.resolving = Resolving {
+            is_due: false,
+            last: Some(cx.now),
+            new_count: 0,
+        };
+        let texts = self.facts.used_patterns().into_iter();
+        let texts: Vec<Arc<str>> = texts.cloned().collect();
         let mut has_changed = false;
         for text in texts {
             // What does not compile came with the log, from a version that knew more: it means what it meant.
@@ -119,12 +153,12 @@ impl ConsumerGroup {
     }
 
     fn must_resolve_again(&self, cx: &Cx<'_>) -> bool {
-        let Some(at) = self.patterns_resolved_at else {
+        let Some(last) = self.resolving.last else {
             return true;
         };
-        let age = cx.now.since(at);
+        let age = cx.now.since(last);
         let interval = cx.settings.consumer.regex_refresh_interval;
-        age > RESOLVE_INTERVAL_MIN && (self.are_patterns_stale || age > interval)
+        age > RESOLVE_INTERVAL_MIN && (self.resolving.is_due || age > interval)
     }
 
     /// Notes what a pattern means, if that is news.

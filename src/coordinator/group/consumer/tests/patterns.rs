@@ -106,6 +106,41 @@ fn a_pattern_that_the_log_does_not_resolve_is_resolved() {
     world.heard(&by_pattern("m", "t.*"));
     let forget = Fact::ConsumerRegex("t.*".into(), None);
     world.event(|group, _, fx| group.write(forget, fx));
+    world.move_coordinator();
     world.heard(&beat("m", 1));
     assert_eq!(world.group.facts.patterns().len(), 1);
+}
+
+/// A member that brought another pattern with each heartbeat had the coordinator match all names each time.
+#[test]
+fn new_patterns_beyond_a_few_wait_until_all_are_resolved() {
+    let mut world = World::new(&[("ta", 1)]);
+    let mut epoch = JOIN;
+    for n in 0..20 {
+        let changed = ConsumerHeartbeat {
+            epoch,
+            ..by_pattern("m", &format!("ta|x{n}"))
+        };
+        epoch = world.heard(&changed).epoch;
+        assert_eq!(
+            world.group.facts.patterns().len(),
+            usize::from(n < 4),
+            "{n}"
+        );
+    }
+    assert_eq!(world.current("m").assigned, Partitions::new());
+    // What makes no sense is refused all the same.
+    let bad = ConsumerHeartbeat {
+        epoch,
+        ..by_pattern("m", "(")
+    };
+    world.refused(&bad);
+    world.pass(11);
+    let heard = world.heard(&beat("m", epoch));
+    assert_eq!(heard.assignment, Some(world.of("ta", &[0])));
+    assert!(world.group.facts.patterns().contains_key("ta|x19"));
+    // The next few need not wait.
+    let other = by_pattern("n", "ta|y");
+    world.heard(&other);
+    assert_eq!(world.group.facts.patterns().len(), 2);
 }
