@@ -170,13 +170,11 @@ impl ConsumerGroup {
     /// From now on the member has its time to give up what it must, if there is anything. One of the classic protocol
     /// has time to join again instead.
     fn watch_revocation(&mut self, cx: &Cx<'_>, id: &MemberId) {
-        let current = self.facts.find_current(id);
-        let member = self.facts.member(id).filter(|member| {
-            member.classic.is_none()
-                && current.is_some_and(|current| {
-                    MemberState::of(current) == MemberState::UnrevokedPartitions
-                })
-        });
+        let state = MemberState::of(self.facts.current(id));
+        let member = self
+            .facts
+            .member(id)
+            .filter(|member| member.classic.is_none() && state == MemberState::UnrevokedPartitions);
         let at = member.map(|member| cx.now.saturating_add(member.rebalance_timeout));
         self.timers.put((id.clone(), Timer::Rebalance), at);
     }

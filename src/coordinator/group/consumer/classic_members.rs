@@ -166,7 +166,7 @@ impl ConsumerGroup {
             assignment: embedded::assignment(&current.assigned, &protocol.metadata, cx.image),
         };
         // Who is to give partitions up has joined already, and must be told which before it can join once more.
-        if is_behind && MemberState::of(&current) != MemberState::UnrevokedPartitions {
+        if is_behind && MemberState::of(current) != MemberState::UnrevokedPartitions {
             self.must_join_by(&sync.by.member, join_by);
             return Err(GroupError::RebalanceInProgress);
         }
@@ -182,13 +182,13 @@ impl ConsumerGroup {
         if current.epoch != by.generation {
             return Err(GroupError::IllegalGeneration);
         }
-        self.watch_session(cx, &by.member);
         let must_join = current.epoch < self.facts.epoch()
-            || match MemberState::of(&current) {
+            || match MemberState::of(current) {
                 MemberState::UnrevokedPartitions => true,
                 MemberState::UnreleasedPartitions => self.is_target_free(&by.member),
                 MemberState::Stable | MemberState::Unknown => false,
             };
+        self.watch_session(cx, &by.member);
         if must_join {
             self.must_join_by(&by.member, join_by);
             return Err(GroupError::RebalanceInProgress);

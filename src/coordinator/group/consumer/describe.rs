@@ -40,7 +40,7 @@ impl ConsumerGroup {
             "Empty"
         } else if self.facts.epoch() > target_epoch {
             "Assigning"
-        } else if members.any(|id| !is_reconciled(&self.facts.current(id), target_epoch)) {
+        } else if members.any(|id| !is_reconciled(self.facts.current(id), target_epoch)) {
             "Reconciling"
         } else {
             "Stable"
@@ -61,7 +61,7 @@ impl ConsumerGroup {
             client: member.client.clone(),
             topics: member.topics.clone(),
             topics_regex: member.topics_regex.clone(),
-            assigned: current.assigned,
+            assigned: current.assigned.clone(),
             target: self.facts.target(id).cloned().unwrap_or_default(),
             is_classic: member.classic.is_some(),
         }

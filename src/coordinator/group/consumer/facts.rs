@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::reconcile::STABLE;
 use crate::coordinator::group::names::{InstanceId, MemberId};
 use crate::coordinator::group::record::{
     ConsumerCurrentValue, ConsumerEpochValue, ConsumerMemberValue, ConsumerRegexValue,
@@ -127,13 +128,16 @@ impl Facts {
     }
 
     /// What a member has; nothing, in epoch 0, before its first assignment.
-    pub(super) fn current(&self, id: &MemberId) -> ConsumerCurrentValue {
-        self.currents.get(id).cloned().unwrap_or_default()
-    }
-
-    /// What a member has, if it had an assignment.
-    pub(super) fn find_current(&self, id: &MemberId) -> Option<&ConsumerCurrentValue> {
-        self.currents.get(id)
+    pub(super) fn current(&self, id: &MemberId) -> &ConsumerCurrentValue {
+        static NOTHING: ConsumerCurrentValue = ConsumerCurrentValue {
+            epoch: 0,
+            previous_epoch: 0,
+            state: STABLE,
+            assigned: Partitions::new(),
+            revoking: Partitions::new(),
+            assigned_since: BTreeMap::new(),
+        };
+        self.currents.get(id).unwrap_or(&NOTHING)
     }
 
     /// Who has a partition or is still to give it up.

@@ -55,7 +55,7 @@ impl ConsumerGroup {
         let current = ConsumerCurrentValue {
             epoch: LEAVE_FOR_A_WHILE,
             revoking: Partitions::new(),
-            ..self.facts.current(id)
+            ..self.facts.current(id).clone()
         };
         let current = current.forgetting_what_is_gone();
         self.write(Fact::ConsumerCurrent(id.clone(), Some(current)), fx);
@@ -76,7 +76,8 @@ impl ConsumerGroup {
         // Were it to become a classic group with a new epoch, its members would be of an old generation and lose what
         // they have, instead of being told to join again.
         if !self.is_to_be_classic(cx.settings) {
-            self.begin_epoch(cx, fx);
+            let metadata_hash = self.topics_hash(cx.image);
+            self.begin_epoch(metadata_hash, fx);
         }
     }
 

@@ -9,13 +9,13 @@ use ottla_storage::planted::is_planted;
 
 use super::pattern::Pattern;
 use super::place::Place;
-use super::reconcile::{Goal, step};
+use super::reconcile::{Goal, is_reconciled, step};
 use super::{ConsumerGroup, JOIN, LEAVE, LEAVE_FOR_A_WHILE, Timer};
 use crate::config::group::GroupConfig;
 use crate::coordinator::group::effects::{Cx, Effects};
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::MemberId;
-use crate::coordinator::group::record::{ConsumerCurrentValue, ConsumerMemberValue, Fact};
+use crate::coordinator::group::record::{ConsumerMemberValue, Fact};
 use crate::coordinator::group::request::{
     AskId, ConsumerHeard, ConsumerHeartbeat, Partitions, Response,
 };
@@ -73,7 +73,7 @@ pub fn check(heartbeat: &ConsumerHeartbeat, settings: &GroupConfig) -> Result<()
 }
 
 impl ConsumerGroup {
-    /// Hears a member and answers it.
+    /// Hears a member and answers it. The heartbeat was [checked](check).
     pub fn heartbeat(
         &mut self,
         cx: &Cx<'_>,
@@ -81,10 +81,10 @@ impl ConsumerGroup {
         heartbeat: &ConsumerHeartbeat,
         fx: &mut Effects,
     ) {
-        let heard = check(heartbeat, cx.settings).and_then(|()| match heartbeat.epoch {
+        let heard = match heartbeat.epoch {
             LEAVE | LEAVE_FOR_A_WHILE => self.leave(cx, heartbeat, fx),
             _ => self.hear(cx, heartbeat, fx),
-        });
+        };
         fx.answer(ask, Response::ConsumerHeartbeat(heard));
     }
 
@@ -96,11 +96,42 @@ impl ConsumerGroup {
     ) -> Result<ConsumerHeard, GroupError> {
         let id = &heartbeat.member;
         let place = self.place(heartbeat)?;
-        if matches!(place, Place::New) {
-            self.check_size(cx)?;
-        }
-        let known = match &place {
-            Place::New => None,
+        let known = self.facts.member(id);
+        let is_news = !matches!(place, Place::Known)
+            || known.is_none_or(|known| says_anything_new(known, heartbeat));
+        let must_begin_epoch = is_news && self.note(cx, heartbeat, &place, fx)?;
+        self.refresh(cx, must_begin_epoch, fx);
+        self.retarget(cx, fx);
+        let epoch = self.facts.current(id).epoch;
+        let is_new = self.reconcile(cx, id, heartbeat.owned.as_ref(), fx);
+        self.watch_session(cx, id);
+        let tells_all = heartbeat.rebalance_timeout.is_some()
+            && (heartbeat.topics.is_some() || heartbeat.topics_regex.is_some())
+            && heartbeat.owned.is_some();
+        let may_not_know = tells_all || heartbeat.epoch != epoch || heartbeat.epoch == JOIN;
+        let current = self.facts.current(id);
+        Ok(ConsumerHeard {
+            member: id.clone(),
+            epoch: current.epoch,
+            heartbeat_interval: cx.settings.consumer.heartbeat_interval,
+            assignment: (may_not_know || is_new).then(|| current.assigned.clone()),
+        })
+    }
+
+    /// Notes what a member says that was not known; whether that makes a new epoch of the group.
+    fn note(
+        &mut self,
+        cx: &Cx<'_>,
+        heartbeat: &ConsumerHeartbeat,
+        place: &Place,
+        fx: &mut Effects,
+    ) -> Result<bool, GroupError> {
+        let id = &heartbeat.member;
+        let known = match place {
+            Place::New => {
+                self.check_size(cx)?;
+                None
+            }
             Place::Known => self.facts.member(id),
             Place::Of(old) => self.facts.member(old),
         };
@@ -114,19 +145,13 @@ impl ConsumerGroup {
             .filter(|text| old_pattern != Some(text) && !self.facts.patterns().contains_key(*text));
         let pattern = pattern.map(|text| Pattern::new(text)).transpose()?;
         // Nothing is refused from here on.
-        if let Place::Of(old) = &place {
+        if let Place::Of(old) = place {
             self.replace(old, id, fx);
         }
         for timer in [Timer::Join, Timer::Sync] {
             self.timers.cancel(&(id.clone(), timer));
         }
-        let must_begin_epoch = self.update(cx, id, before.as_ref(), wanted, pattern.as_ref(), fx);
-        self.refresh(cx, must_begin_epoch, fx);
-        self.retarget(cx, fx);
-        let current = self.facts.current(id);
-        self.reconcile(cx, id, heartbeat.owned.as_ref(), fx);
-        self.watch_session(cx, id);
-        Ok(self.heard(cx, heartbeat, &current))
+        Ok(self.update(cx, id, before.as_ref(), wanted, pattern.as_ref(), fx))
     }
 
     /// A group that is full takes no new members. Unlike Kafka we let an instance that comes back have its own place.
@@ -163,21 +188,25 @@ impl ConsumerGroup {
         have_topics_changed || has_pattern_changed || self.facts.epoch() == 0
     }
 
-    /// Moves the member one step towards its target.
+    /// Moves the member one step towards its target; whether it has something else then.
     pub(super) fn reconcile(
         &mut self,
         cx: &Cx<'_>,
         id: &MemberId,
         owned: Option<&Partitions>,
         fx: &mut Effects,
-    ) {
-        let Some(member) = self.facts.member(id) else {
-            return;
-        };
+    ) -> bool {
         let current = self.facts.current(id);
+        let Some(member) = self.facts.member(id) else {
+            return false;
+        };
+        // So are most members at most times, and what they subscribe to may be a long list.
+        if is_reconciled(current, self.facts.target_epoch()) {
+            return false;
+        }
         let nothing = Partitions::new();
         let next = step(
-            &current,
+            current,
             &Goal {
                 epoch: self.facts.target_epoch(),
                 target: self.facts.target(id).unwrap_or(&nothing),
@@ -190,33 +219,31 @@ impl ConsumerGroup {
                 },
             },
         );
-        if next != current {
-            self.write(Fact::ConsumerCurrent(id.clone(), Some(next)), fx);
-            self.watch_revocation(cx, id);
+        if next == *current {
+            return false;
         }
+        let is_new = next.assigned != current.assigned;
+        self.write(Fact::ConsumerCurrent(id.clone(), Some(next)), fx);
+        self.watch_revocation(cx, id);
+        is_new
     }
+}
 
-    /// The answer. The assignment is in it if it is new, or the member may not know it.
-    fn heard(
-        &self,
-        cx: &Cx<'_>,
-        heartbeat: &ConsumerHeartbeat,
-        before: &ConsumerCurrentValue,
-    ) -> ConsumerHeard {
-        let current = self.facts.current(&heartbeat.member);
-        let tells_all = heartbeat.rebalance_timeout.is_some()
-            && (heartbeat.topics.is_some() || heartbeat.topics_regex.is_some())
-            && heartbeat.owned.is_some();
-        let may_not_know = tells_all || heartbeat.epoch != before.epoch;
-        let is_new = current.assigned != before.assigned;
-        ConsumerHeard {
-            member: heartbeat.member.clone(),
-            epoch: current.epoch,
-            heartbeat_interval: cx.settings.consumer.heartbeat_interval,
-            assignment: (heartbeat.epoch == JOIN || may_not_know || is_new)
-                .then_some(current.assigned),
-        }
+/// Whether a heartbeat says something of its member that is not known. Most do not.
+fn says_anything_new(known: &ConsumerMemberValue, heartbeat: &ConsumerHeartbeat) -> bool {
+    fn is_new<T: PartialEq>(said: Option<&T>, known: Option<&T>) -> bool {
+        said.is_some() && said != known
     }
+    let regex = heartbeat.topics_regex.as_deref();
+    known.classic.is_some()
+        || known.client != heartbeat.client
+        || is_new(heartbeat.instance.as_ref(), known.instance.as_ref())
+        || is_new(heartbeat.rack.as_ref(), known.rack.as_ref())
+        || is_new(heartbeat.rebalance_timeout.as_ref(), Some(&known.rebalance_timeout))
+        || is_new(heartbeat.topics.as_ref(), Some(&known.topics))
+        || is_new(heartbeat.assignor.as_ref(), known.assignor.as_ref())
+        // An empty one is none.
+        || regex.is_some_and(|regex| regex != known.topics_regex.as_deref().unwrap_or_default())
 }
 
 /// What the member wants from now on.

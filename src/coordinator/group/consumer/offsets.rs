@@ -73,7 +73,7 @@ impl ConsumerGroup {
         } else {
             Ok(MayCommit::HeldSince {
                 epoch: by.generation,
-                since: current.assigned_since,
+                since: current.assigned_since.clone(),
             })
         }
     }
@@ -96,7 +96,7 @@ impl ConsumerGroup {
         }
     }
 
-    fn find(&self, id: &MemberId) -> Result<(bool, ConsumerCurrentValue), GroupError> {
+    fn find(&self, id: &MemberId) -> Result<(bool, &ConsumerCurrentValue), GroupError> {
         let member = self.facts.member(id).ok_or(GroupError::UnknownMemberId)?;
         Ok((member.classic.is_some(), self.facts.current(id)))
     }

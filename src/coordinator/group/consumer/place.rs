@@ -50,7 +50,7 @@ impl ConsumerGroup {
                 Err(GroupError::UnknownMemberId)
             };
         }
-        check_epoch(&self.facts.current(id), heartbeat)?;
+        check_epoch(self.facts.current(id), heartbeat)?;
         Ok(Place::Known)
     }
 
@@ -70,7 +70,7 @@ impl ConsumerGroup {
         let current = ConsumerCurrentValue {
             epoch: JOIN,
             previous_epoch: JOIN,
-            ..self.facts.current(old)
+            ..self.facts.current(old).clone()
         };
         if old != new {
             for fact in [

@@ -117,15 +117,15 @@ impl ConsumerGroup {
         self.are_topics_stale = false;
         let hash = self.topics_hash(cx.image);
         if must || have_patterns_changed || hash != self.facts.metadata_hash() {
-            self.begin_epoch(cx, fx);
+            self.begin_epoch(hash, fx);
         }
     }
 
-    /// A new epoch of the group.
-    pub(super) fn begin_epoch(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
+    /// A new epoch of the group, whose topics have this hash.
+    pub(super) fn begin_epoch(&mut self, metadata_hash: i64, fx: &mut Effects) {
         let value = ConsumerEpochValue {
             epoch: self.facts.epoch().saturating_add(1),
-            metadata_hash: self.topics_hash(cx.image),
+            metadata_hash,
         };
         self.write(Fact::ConsumerEpoch(Some(value)), fx);
     }

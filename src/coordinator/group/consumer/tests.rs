@@ -147,9 +147,11 @@ impl World {
 
     fn ask(&mut self, heartbeat: &ConsumerHeartbeat) -> Heard {
         let written = self.log.len();
-        let ((), mut answers) = self.event_with_answers(|group, cx, fx| {
-            group.heartbeat(cx, AskId(7), heartbeat, fx);
-        });
+        let ((), mut answers) =
+            self.event_with_answers(|group, cx, fx| match check(heartbeat, cx.settings) {
+                Ok(()) => group.heartbeat(cx, AskId(7), heartbeat, fx),
+                Err(error) => fx.answer(AskId(7), Response::ConsumerHeartbeat(Err(error))),
+            });
         assert_eq!(answers.len(), 1, "one answer for each request");
         match answers.pop() {
             Some((AskId(7), Response::ConsumerHeartbeat(heard))) => {
@@ -311,7 +313,7 @@ impl World {
     }
 
     fn current(&self, member: &str) -> super::super::record::ConsumerCurrentValue {
-        self.group.facts.current(&member.into())
+        self.group.facts.current(&member.into()).clone()
     }
 
     fn target(&self, member: &str) -> Partitions {
