@@ -6,6 +6,7 @@
 //!   does after it has got its assignment), or when what it waits for is free; and is fenced if it does not.
 //! - It does not assign. Its answer names no leader.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_storage::time::MonoMillis;
@@ -47,18 +48,16 @@ impl ConsumerGroup {
         fx.answer(ask, Response::Heartbeat(heard));
     }
 
-    /// Members leave; each is answered by itself.
+    /// Members leave, or an operator removes them, whatever protocol they speak; each is answered by itself. Who is named
+    /// twice has left both times.
     pub fn classic_leave(&mut self, cx: &Cx<'_>, ask: AskId, leave: &Leave, fx: &mut Effects) {
-        let mut gone = Vec::new();
+        let mut gone = BTreeSet::new();
         let answers = leave.members.iter().map(|leaving| {
-            let id = self.find_leaving(leaving)?;
-            if gone.contains(&id) {
-                return Err(GroupError::UnknownMemberId);
-            }
-            gone.push(id);
+            gone.insert(self.find_leaving(leaving)?);
             Ok(())
         });
         let answers = answers.collect();
+        let gone: Vec<MemberId> = gone.into_iter().collect();
         self.fence(cx, &gone, fx);
         fx.answer(ask, Response::Leave(Ok(answers)));
     }
@@ -240,11 +239,8 @@ impl ConsumerGroup {
             }
             None => Some(leaving.member.clone()),
         };
-        let is_classic = |id: &MemberId| {
-            let member = self.facts.member(id);
-            member.is_some_and(|member| member.classic.is_some())
-        };
-        id.filter(is_classic).ok_or(GroupError::UnknownMemberId)
+        id.filter(|id| self.facts.member(id).is_some())
+            .ok_or(GroupError::UnknownMemberId)
     }
 }
 

@@ -241,6 +241,14 @@ fn a_static_member_takes_its_place_in_the_other_protocol() {
     assert_eq!(heard.assignment, Some(world.of("t", &[0, 1])));
 }
 
+fn leaving(member: &str, instance: Option<&str>) -> Leaving {
+    Leaving {
+        member: member.into(),
+        instance: instance.map(Into::into),
+        reason: None,
+    }
+}
+
 #[test]
 fn members_leave_each_for_itself() {
     let mut world = with_both_kinds();
@@ -249,15 +257,9 @@ fn members_leave_each_for_itself() {
         ..world.classic_join("", &["t"], &nothing())
     };
     world.join_classic(&classic).unwrap();
-    let leaving = |member: &str, instance: Option<&str>| Leaving {
-        member: member.into(),
-        instance: instance.map(Into::into),
-        reason: None,
-    };
     let answers = world.leave_classic(vec![
         leaving("c", None),
         leaving("c", None),
-        leaving("m", None),
         leaving("x", Some("i")),
         leaving("", Some("i")),
         leaving("", Some("j")),
@@ -265,20 +267,27 @@ fn members_leave_each_for_itself() {
     ]);
     let unknown = || Err(UnknownMemberId);
     let fenced = Err(FencedInstanceId);
+    // As in Kafka, who is named twice has left both times.
     assert_eq!(
         answers,
-        [
-            Ok(()),
-            unknown(),
-            unknown(),
-            fenced,
-            Ok(()),
-            unknown(),
-            unknown()
-        ]
+        [Ok(()), Ok(()), fenced, Ok(()), unknown(), unknown()]
     );
     assert_eq!(
         world.heard(&beat("m", 4)).assignment,
         Some(world.of("t", &[0, 1]))
+    );
+}
+
+/// KAFKA-18188: an operator removes members of either protocol, by instance or by id.
+#[test]
+fn members_of_the_new_protocol_can_be_removed() {
+    let mut world = with_both_kinds();
+    world.heard(&of_instance("i", join("s", &["t"])));
+    let answers = world.leave_classic(vec![leaving("", Some("i")), leaving("m", None)]);
+    assert_eq!(answers, [Ok(()), Ok(())]);
+    assert_eq!(world.refused(&beat("m", 4)), UnknownMemberId);
+    assert_eq!(
+        world.refused(&of_instance("i", beat("s", 4))),
+        UnknownMemberId
     );
 }
