@@ -85,8 +85,9 @@ impl ConsumerGroup {
         let said = said.map_err(|_| GroupError::InconsistentGroupProtocol)?;
         let before = self.facts.member(old.as_ref().unwrap_or(id)).cloned();
         // It was fenced and does not know. Kafka takes it in as a new member, and so it reads what others have by now
-        // until it asks for its assignment. This error makes it drop everything and join anew.
-        if before.is_none() && said.claims_any {
+        // until it asks for its assignment. This error makes it drop everything and join anew. Who joins without an id
+        // has had it, and some static members repeat what they had even so: they would join for ever.
+        if before.is_none() && said.claims_any && !join.member.is_empty() {
             return Err(GroupError::UnknownMemberId);
         }
         // Nothing is refused from here on.

@@ -241,6 +241,20 @@ fn a_static_member_takes_its_place_in_the_other_protocol() {
     assert_eq!(heard.assignment, Some(world.of("t", &[0, 1])));
 }
 
+/// librdkafka forgets its id when it was fenced, but not what it had: told that nobody knows it, it came again with the
+/// same request for ever.
+#[test]
+fn a_static_member_without_an_id_joins_whatever_it_claims() {
+    let mut world = with_both_kinds();
+    let claiming = Join {
+        instance: Some("i".into()),
+        ..world.classic_join("", &["t"], &world.of("t", &[0, 1]))
+    };
+    let joined = world.join_classic(&claiming).unwrap();
+    assert_eq!(joined.member.as_str(), "new");
+    assert_eq!(world.current("new").assigned, nothing(), "others have them");
+}
+
 fn leaving(member: &str, instance: Option<&str>) -> Leaving {
     Leaving {
         member: member.into(),
