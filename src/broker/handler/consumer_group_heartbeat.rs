@@ -62,13 +62,16 @@ pub(crate) async fn handle<'r>(
     }
 }
 
+/// A topic may be named more than once.
 fn partitions(topics: &[RequestedTopicPartitions]) -> Partitions {
-    let index = |raw: &i32| PartitionIndex::from_wire(*raw);
-    let topic = |topic: &RequestedTopicPartitions| {
-        let all = topic.partitions.iter().filter_map(index).collect();
-        (TopicId::new(topic.topic_id), all)
-    };
-    topics.iter().map(topic).collect()
+    let mut partitions = Partitions::new();
+    for topic in topics {
+        let indexes = topic.partitions.iter();
+        let indexes = indexes.filter_map(|raw| PartitionIndex::from_wire(*raw));
+        let known = partitions.entry(TopicId::new(topic.topic_id));
+        known.or_default().extend(indexes);
+    }
+    partitions
 }
 
 fn accepted(heard: &ConsumerHeard) -> ConsumerGroupHeartbeatResponse<'static> {
@@ -100,5 +103,20 @@ fn refused(
         error_code,
         error_message: message.map(Into::into),
         ..ConsumerGroupHeartbeatResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_named_twice_has_all_its_partitions() {
+        let named = |partitions: &[i32]| RequestedTopicPartitions {
+            topic_id: Uuid::from_u128(7),
+            partitions: partitions.to_vec(),
+        };
+        let all = partitions(&[named(&[0, 1]), named(&[2])]);
+        assert_eq!(all, partitions(&[named(&[0, 1, 2])]));
     }
 }
