@@ -5,9 +5,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::group;
+use crate::broker::authorize::Operation;
 use crate::broker::context::Context;
-use crate::coordinator::group::error::GroupError;
-use crate::coordinator::group::names::{InstanceId, MemberId};
+use crate::coordinator::group::names::{GroupId, InstanceId, MemberId};
 use crate::coordinator::group::request::{ConsumerHeard, ConsumerHeartbeat, Partitions};
 use crate::metadata::{PartitionIndex, TopicId};
 use crate::wire::error_code::ErrorCode;
@@ -18,24 +18,18 @@ use crate::wire::messages::consumer_group_heartbeat::{
 
 /// From here on a client makes up its own id.
 const OWN_ID_SINCE: i16 = 1;
+/// The epoch of a member that joins.
+const JOIN: i32 = 0;
 
 pub(crate) async fn handle<'r>(
     cx: &Context,
     request: ConsumerGroupHeartbeatRequest<'r>,
 ) -> ConsumerGroupHeartbeatResponse<'r> {
-    let id = match group::member_of(cx, &request.group_id) {
-        Ok(id) => id,
-        Err(ErrorCode::InvalidGroupId) => {
-            let error = GroupError::InvalidRequest("GroupId can't be empty.");
-            return refused((&error).into(), Some(error.to_string()));
-        }
-        Err(code) => return refused(code, None),
-    };
-    if request.member_id.is_empty() && (cx.version >= OWN_ID_SINCE || request.member_epoch != 0) {
-        let error = GroupError::InvalidRequest("MemberId can't be empty.");
-        return refused((&error).into(), Some(error.to_string()));
+    if let Err(code) = group::check(cx, Operation::Read, &request.group_id) {
+        return refused(code, None);
     }
-    let member = if request.member_id.is_empty() {
+    let needs_id = cx.version < OWN_ID_SINCE && request.member_epoch == JOIN;
+    let member = if request.member_id.is_empty() && needs_id {
         MemberId::from(Uuid::new_v4().to_string())
     } else {
         MemberId::from(&*request.member_id)
@@ -44,7 +38,7 @@ pub(crate) async fn handle<'r>(
     let names = request.subscribed_topic_names.as_ref();
     let topics = names.map(|names| names.iter().map(|name| group::kept(name)).collect());
     let heartbeat = ConsumerHeartbeat {
-        group: id,
+        group: GroupId::from(&*request.group_id),
         member,
         epoch: request.member_epoch,
         instance: request.instance_id.as_deref().map(InstanceId::from),
