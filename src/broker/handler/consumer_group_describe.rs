@@ -48,6 +48,9 @@ async fn describe<'r>(cx: &Context, id: Cow<'r, str>) -> DescribedGroup<'r> {
         group_id,
         ..DescribedGroup::default()
     };
+    if !cx.broker.coordinators.config().consumer.is_enabled {
+        return refused(id, ErrorCode::UnsupportedVersion, None);
+    }
     if let Err(code) = group::check(cx, Operation::Describe, &id) {
         return refused(id, code, None);
     }

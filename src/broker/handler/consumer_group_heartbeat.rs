@@ -25,6 +25,9 @@ pub(crate) async fn handle<'r>(
     cx: &Context,
     request: ConsumerGroupHeartbeatRequest<'r>,
 ) -> ConsumerGroupHeartbeatResponse<'r> {
+    if !cx.broker.coordinators.config().consumer.is_enabled {
+        return refused(ErrorCode::UnsupportedVersion, None);
+    }
     if let Err(code) = group::check(cx, Operation::Read, &request.group_id) {
         return refused(code, None);
     }

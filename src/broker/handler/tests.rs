@@ -6,6 +6,7 @@ mod controller;
 mod data;
 mod describe;
 mod directories;
+mod groups;
 mod metadata;
 mod topics;
 
