@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::ConsumerGroup;
 use super::embedded;
 use super::pattern::Pattern;
@@ -152,8 +154,6 @@ impl ConsumerGroup {
         let members = self.facts.members().iter();
         let members = members.filter_map(|(id, member)| {
             let classic = member.classic.as_ref()?;
-            let protocol = classic.protocols.first()?;
-            let current = self.facts.current(id);
             Some(ClassicMember {
                 member: id.clone(),
                 instance: member.instance.clone(),
@@ -161,7 +161,8 @@ impl ConsumerGroup {
                 session_timeout: classic.session_timeout,
                 rebalance_timeout: member.rebalance_timeout,
                 protocols: classic.protocols.clone(),
-                assignment: embedded::assignment(&current.assigned, &protocol.metadata, cx.image),
+                // In the protocol that they have in common, which is to be found out.
+                assignment: Bytes::new(),
             })
         });
         let members: Vec<ClassicMember> = members.collect();
@@ -170,7 +171,7 @@ impl ConsumerGroup {
             fx.write(Record { group, fact });
         }
         let epoch = self.facts.epoch();
-        let has = |id: &_, subscription: &bytes::Bytes| {
+        let has = |id: &_, subscription: &Bytes| {
             embedded::assignment(&self.facts.current(id).assigned, subscription, cx.image)
         };
         let mut classic = ClassicGroup::of_members(cx, self.id.clone(), epoch, members, has, fx);

@@ -1,6 +1,6 @@
 //! The uniform assignor for members that read different topics.
 //!
-//! - No partition could move to a subscriber that has two fewer than its member.
+//! - No partition could move to a subscriber that has two fewer than its member, unless the rounds ended before that.
 //! - A partition moves only to make loads more even, or because its member may not read it any more.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::coordinator::group::request::Partitions;
 use crate::metadata::{PartitionIndex, TopicId};
 
 /// How often all topics are gone through. Where subscriptions overlap but differ, a topic may become uneven again
-/// while another one is made even; each round makes the whole more even, and so many are always enough in practice.
+/// while another one is made even. Each round makes the whole more even, so that it ends; this bounds what it may take.
 const ROUNDS_MAX: usize = 16;
 
 /// Shares as evenly as the subscriptions allow.
