@@ -2,7 +2,7 @@
 //!
 //! - What runs is what the node runs: `Shard`, with the batches that the node writes, byte for byte, and the metadata's
 //!   image. Around it stands what `coordinator::partition` is on the node: appends that are late or refused, a high
-//!   watermark that lags, a load after every move. A new coordinator's log is any part of the old one's that has
+//!   watermark that lags, a load after every move, of a log that the cleaner has come by. A new coordinator's log is any part of the old one's that has
 //!   everything committed, and the old one goes on answering for a while (a zombie).
 //! - Members are of both protocols, static and dynamic, eager and cooperative; they are slow, silent, crash, lose answers,
 //!   ask twice and under former names, change the protocol; admins and simple consumers are there as well.
@@ -19,7 +19,7 @@
 //! - C4: who is refused has written nothing. A commit that was refused for certain is never in the log. Whose instance id
 //!   or membership the committed log has given to others is never told that all is well.
 //! - Every question is answered once, all of them in the end; after a tick no deadline is in the past; generations and
-//!   epochs rise as long as a group has members; the committed log, replayed, is the groups that are there; and without
+//!   epochs rise as long as a group has members; the committed log, replayed, is the groups that are there, however much of it was compacted; and without
 //!   members all groups go in the end.
 //!
 //! What a zombie says after the move is left out where only the node around it can help: fetched offsets (the broker
@@ -28,6 +28,7 @@
 //! so it moves no partition.
 
 mod assignment;
+mod clean;
 mod client;
 mod commits;
 mod coordinator;

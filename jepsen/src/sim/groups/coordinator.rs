@@ -9,7 +9,9 @@ use ottla::coordinator::group::request::{AskId, Request, Response};
 use ottla::coordinator::group::shard::{Action, BatchId, Event, Shard};
 use ottla_storage::time::MonoMillis;
 
+use super::clean::{self, Left};
 use super::log::{Batch, Log};
+use crate::rng::Rng;
 use crate::sim::check::Violation;
 
 /// How long a shard is left alone that was thrown away.
@@ -32,6 +34,8 @@ pub(super) struct Coordinator {
     pub(super) log: Log,
     /// How many batches are committed, as far as it knows.
     pub(super) committed: usize,
+    /// How its log is cleaned meanwhile.
+    rng: Rng,
     state: State,
     queue: VecDeque<(BatchId, Arc<Batch>)>,
     /// With the refusal that each would get.
@@ -41,28 +45,34 @@ pub(super) struct Coordinator {
     pub(super) answers: Vec<(AskId, Response)>,
     /// What it decided to write, for whoever takes it.
     pub(super) decided: Vec<Arc<Batch>>,
+    /// How many records, and how many tombstones, had been cleaned away when the log was read, for whoever takes it.
+    pub(super) loads: Vec<(usize, usize)>,
 }
 
 impl Coordinator {
-    pub(super) fn new(life: u64, log: Log, committed: usize) -> Self {
+    pub(super) fn new(life: u64, log: Log, committed: usize, rng: Rng) -> Self {
         let mut coordinator = Self {
             life,
             committed,
+            rng,
             state: State::Broken(MonoMillis::ZERO),
             queue: VecDeque::new(),
             asked: BTreeMap::new(),
             actions: Vec::new(),
             answers: Vec::new(),
             decided: Vec::new(),
+            loads: Vec::new(),
             log,
         };
         coordinator.load();
         coordinator
     }
 
-    /// Reads the log.
+    /// Reads the log, or what is left of it.
     fn load(&mut self) {
-        self.state = State::Settling(Box::new(replayed(&self.log)));
+        let left = clean::any(&self.log, self.committed, &mut self.rng);
+        self.loads.push((left.gone, left.tombstones_gone));
+        self.state = State::Settling(Box::new(replayed(&left)));
     }
 
     pub(super) fn shard(&self) -> Option<&Shard> {
@@ -202,12 +212,10 @@ impl Coordinator {
 }
 
 /// What a log comes to.
-pub(super) fn replayed(log: &Log) -> Shard {
+pub(super) fn replayed(log: &Left<'_>) -> Shard {
     let mut shard = Shard::default();
-    for batch in log.iter() {
-        for record in &batch.records {
-            shard.replay(record.clone());
-        }
+    for record in &log.records {
+        shard.replay((*record).clone());
     }
     shard
 }

@@ -10,6 +10,8 @@ pub(super) const KINDS: &[&str] = &[
     "coordinator move",
     "batch that a move dropped",
     "batch that a move committed",
+    "compacted load",
+    "compacted load without a tombstone",
     "append refused",
     "answer of a zombie",
     "offset expired",

@@ -8,6 +8,7 @@ use ottla::coordinator::group::request::{AskId, FetchOffsets, ListFilter, Reques
 use ottla::coordinator::group::shard::{Action, Event, Shard};
 use ottla_storage::time::MonoMillis;
 
+use super::clean::{self, Left};
 use super::coordinator::replayed;
 use super::world::{World, cx, group_id, wall};
 use crate::rng::Rng;
@@ -35,7 +36,7 @@ impl World<'_> {
             self.pump(&mut rng)?;
             self.settle_log(&mut rng)?;
         }
-        self.compare()?;
+        self.compare(&mut rng)?;
         self.tell(|| "everybody goes".to_owned());
         for client in &mut self.clients {
             client.crash();
@@ -47,13 +48,25 @@ impl World<'_> {
         }
         self.pass(FORGOTTEN_MILLIS, &mut rng)?;
         let left = self.current.shard().map_or(0, Shard::group_count);
-        let replayed = replayed(&self.current.log).group_count();
-        if left + replayed > 0 {
-            let text =
-                format!("{left} groups stay without members and offsets, {replayed} in the log");
-            return Err(Violation::new("expiry", text));
+        for log in self.logs(&mut rng) {
+            let replayed = replayed(&log).group_count();
+            if left + replayed > 0 {
+                let text = format!(
+                    "{left} groups stay without members and offsets, {replayed} in the log"
+                );
+                return Err(Violation::new("expiry", text));
+            }
         }
         Ok(())
+    }
+
+    /// The log, and what a cleaner may have left of it.
+    fn logs(&self, rng: &mut Rng) -> Vec<Left<'_>> {
+        let log = &self.current.log;
+        let whole = clean::clean(log, 0, 0);
+        let end = log.len();
+        let cleaned = (0..3).map(|_| clean::any(log, end, rng));
+        std::iter::once(whole).chain(cleaned).collect()
     }
 
     fn pass(&mut self, millis: u64, rng: &mut Rng) -> Result<(), Violation> {
@@ -66,8 +79,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The log, replayed, is the groups that are there.
-    fn compare(&mut self) -> Result<(), Violation> {
+    /// The log, replayed, is the groups that are there, cleaned or not.
+    fn compare(&mut self, rng: &mut Rng) -> Result<(), Violation> {
         if !self.current.is_written() {
             return Err(Violation::new(
                 "replay",
@@ -77,15 +90,20 @@ impl World<'_> {
         let Some(live) = self.current.shard().cloned() else {
             return Ok(());
         };
-        let mut again = replayed(&self.current.log);
-        again.start(&cx!(self), &mut Vec::new());
+        let logs = self.logs(rng);
+        let again: Vec<Shard> = logs.iter().map(replayed).collect();
+        for mut again in again {
+            again.start(&cx!(self), &mut Vec::new());
+            self.compare_groups(&live, &again)?;
+        }
+        Ok(())
+    }
+
+    fn compare_groups(&mut self, live: &Shard, again: &Shard) -> Result<(), Violation> {
         for position in 0..self.plan.shape.groups.len() {
             let group = group_id(position);
             let cx = cx!(self);
-            let (now, then) = (
-                described(&live, &cx, &group),
-                described(&again, &cx, &group),
-            );
+            let (now, then) = (described(live, &cx, &group), described(again, &cx, &group));
             // Between two generations a classic group is what it will be, and the log has what it was.
             let is_between = ["PreparingRebalance", "CompletingRebalance"];
             if is_between.iter().any(|state| now.contains(state)) {

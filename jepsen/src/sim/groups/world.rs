@@ -119,7 +119,7 @@ impl<'p> World<'p> {
             step: 0,
             topics: Topics::new(),
             settings: settings(plan),
-            current: Coordinator::new(0, Log::default(), 0),
+            current: Coordinator::new(0, Log::default(), 0, Rng::new(0)),
             zombies: Vec::new(),
             clients: clients.collect(),
             asked: BTreeMap::new(),
@@ -196,6 +196,14 @@ impl<'p> World<'p> {
         self.current.tick(&cx!(self))?;
         let cx = cx!(self);
         self.current.flush(&cx)?;
+        for (gone, tombstones_gone) in std::mem::take(&mut self.current.loads) {
+            if gone > 0 {
+                self.counts.add("compacted load");
+            }
+            if tombstones_gone > 0 {
+                self.counts.add("compacted load without a tombstone");
+            }
+        }
         for batch in std::mem::take(&mut self.current.decided) {
             count_expired(&batch.records, &mut self.counts);
         }
@@ -764,7 +772,7 @@ impl<'p> World<'p> {
         self.counts.add("coordinator move");
         let log = self.current.log.prefix(kept);
         let life = self.current.life + 1;
-        let next = Coordinator::new(life, log, self.committed);
+        let next = Coordinator::new(life, log, self.committed, rng.fork());
         let old = std::mem::replace(&mut self.current, next);
         self.tell(|| format!("  {kept} of {end} batches stay"));
         self.zombies.push(old);
