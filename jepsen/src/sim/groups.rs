@@ -14,8 +14,8 @@
 //!   consumer group no partition is two members' at any moment: a member owns what it was told until it says that it owns
 //!   less, or the committed log has it no more. In the log itself no partition is two members'.
 //! - C2: a fetch tells what was committed at some moment between question and answer, and nothing older than the last
-//!   commit that was acknowledged before the question, unless it was deleted or had time to expire. An acknowledged commit
-//!   is in the committed log.
+//!   commit that was acknowledged before the question, unless the log has let it go. It does that with what was deleted, or
+//!   was of no use for long enough (KIP-211). An acknowledged commit is in the committed log.
 //! - C4: who is refused has written nothing. A commit that was refused for certain is never in the log. Whose instance id
 //!   or membership the committed log has given to others is never told that all is well.
 //! - Every question is answered once, all of them in the end; after a tick no deadline is in the past; generations and
@@ -33,6 +33,7 @@ mod client;
 mod commits;
 mod coordinator;
 mod count;
+mod expiry;
 mod finish;
 mod hear;
 mod log;

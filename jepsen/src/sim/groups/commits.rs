@@ -1,4 +1,4 @@
-//! C2: what was committed, acknowledged, deleted, and what a fetch may tell.
+//! C2: what was committed, acknowledged, deleted or too old, and what a fetch may tell.
 //!
 //! Every operation has a number, and the offset that is committed is the number of its commit: what is greater is later.
 
@@ -23,10 +23,14 @@ struct Said {
 #[derive(Clone, Debug, Default)]
 struct Offset {
     said: Vec<Said>,
+    /// What the log says now.
+    value: Option<OffsetValue>,
     /// The last commit that was acknowledged.
     acknowledged: u64,
     /// The last operation that may have deleted it.
     deleted: u64,
+    /// The last commit that the log let go, and was allowed to.
+    gone: u64,
 }
 
 /// All offsets.
@@ -37,8 +41,6 @@ pub(super) struct Commits {
     refused: BTreeSet<u64>,
     /// In the log, and committed.
     written: BTreeSet<u64>,
-    /// When the log may let a commit go, in milliseconds of the wall clock.
-    expires: BTreeMap<u64, i64>,
 }
 
 /// What a fetch has to reach: as things were when it was asked.
@@ -61,18 +63,18 @@ fn number(offset: i64) -> u64 {
 }
 
 impl Commits {
-    /// A commit is asked for, which may expire from then on.
-    pub(super) fn asked(&mut self, key: Key, commit: u64, expires: i64) {
+    /// A commit is asked for.
+    pub(super) fn asked(&mut self, key: Key) {
         self.offsets.entry(key).or_default();
-        self.expires.insert(commit, expires);
     }
 
-    /// The log says so.
+    /// The log says so. What it lets go an operation has deleted, or it was allowed to expire.
     pub(super) fn said(
         &mut self,
         step: u64,
         key: &Key,
         value: Option<&OffsetValue>,
+        may_expire: impl FnOnce(&OffsetValue) -> bool,
     ) -> Result<(), Violation> {
         let commit = value.map(|value| number(value.offset));
         if let Some(commit) = commit {
@@ -86,6 +88,16 @@ impl Commits {
         }
         let offset = self.offsets.entry(key.clone()).or_default();
         offset.said.push(Said { step, commit });
+        let before = std::mem::replace(&mut offset.value, value.cloned());
+        if let Some(before) = before.filter(|_| value.is_none()) {
+            let last = number(before.offset);
+            if offset.deleted < last && !may_expire(&before) {
+                let text =
+                    format!("the log lets the commit {last} go, which is of use: {before:?}");
+                return Err(broken(key, &text));
+            }
+            offset.gone = offset.gone.max(last);
+        }
         Ok(())
     }
 
@@ -140,7 +152,6 @@ impl Commits {
         key: &Key,
         floor: Floor,
         told: Option<i64>,
-        wall: i64,
     ) -> Result<(), Violation> {
         let told = told.map(number);
         let nothing = Offset::default();
@@ -150,11 +161,7 @@ impl Commits {
             let text = format!("{told:?} is fetched after {acknowledged} was acknowledged");
             return Err(broken(key, &text));
         }
-        // A later commit that nobody was told of may have had less time.
-        let last = offset.said.iter().rev().find_map(|said| said.commit);
-        let is_over = |commit| self.expires.get(&commit).is_none_or(|at| *at <= wall);
-        let may_expire = is_over(acknowledged) || last.is_some_and(is_over);
-        if told.is_none() && acknowledged > offset.deleted && !may_expire {
+        if told.is_none() && acknowledged > offset.gone {
             let text = format!("nothing is fetched after {acknowledged} was acknowledged");
             return Err(broken(key, &text));
         }

@@ -20,6 +20,8 @@ pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     /// Those of the records, as the log's cleaner sees them.
     pub(super) keys: Vec<Vec<u8>>,
+    /// When it was decided.
+    pub(super) at: WallMillis,
 }
 
 impl Batch {
@@ -41,6 +43,7 @@ impl Batch {
             bytes,
             records,
             keys,
+            at,
         })
     }
 }

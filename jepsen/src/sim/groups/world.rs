@@ -6,7 +6,7 @@ use std::time::Duration;
 use ottla::config::GroupConfig;
 use ottla::coordinator::group::effects::Cx;
 use ottla::coordinator::group::names::{GroupId, InstanceId, MemberId};
-use ottla::coordinator::group::record::{Fact, Record};
+use ottla::coordinator::group::record::{Fact, OffsetValue, Record};
 use ottla::coordinator::group::request::{
     AskId, DeleteOffsets, FetchOffsets, Identity, Leave, Leaving, Request, Response,
 };
@@ -18,6 +18,7 @@ use super::client::{Client, commit, commit_of};
 use super::commits::{Commits, Floor, Key};
 use super::coordinator::Coordinator;
 use super::count::KINDS;
+use super::expiry::Expiry;
 use super::hear::{Heard, is_unclear, refusal};
 use super::log::Log;
 use super::mirror::{Change, Kind, Mirror};
@@ -64,6 +65,7 @@ pub(super) struct World<'p> {
     pub(super) committed: usize,
     stalled_until: u64,
     mirror: Mirror,
+    expiry: Expiry,
     generations: Generations,
     commits: Commits,
     /// Static members that have been in.
@@ -128,6 +130,7 @@ impl<'p> World<'p> {
             committed: 0,
             stalled_until: 0,
             mirror: Mirror::default(),
+            expiry: Expiry::new(RETENTION),
             generations: Generations::default(),
             commits: Commits::default(),
             known: BTreeSet::new(),
@@ -248,7 +251,7 @@ impl<'p> World<'p> {
                 self.trace.add(number);
             }
             for record in &batch.records {
-                self.record(position, record)?;
+                self.record(position, batch.at, record)?;
             }
             self.mirror.check()?;
         }
@@ -256,12 +259,20 @@ impl<'p> World<'p> {
         self.current.commit(&cx!(self), count)
     }
 
-    fn record(&mut self, position: usize, record: &Record) -> Result<(), Violation> {
+    fn record(
+        &mut self,
+        position: usize,
+        at: WallMillis,
+        record: &Record,
+    ) -> Result<(), Violation> {
         let group = &record.group;
         if let Fact::Offset(of, value) = &record.fact {
             let key = (group.clone(), of.clone());
-            self.commits.said(self.step, &key, value.as_ref())?;
+            let may_expire = |it: &OffsetValue| self.expiry.may_expire(group, &of.topic, it, at);
+            let step = self.step;
+            self.commits.said(step, &key, value.as_ref(), may_expire)?;
         }
+        self.expiry.apply(record, at);
         match self.mirror.apply(position, record)? {
             Some(Change::Generation) => self.counts.add("rebalance, classic generation"),
             Some(Change::Epoch) => self.counts.add("rebalance, consumer group epoch"),
@@ -403,8 +414,7 @@ impl<'p> World<'p> {
                     let told = found
                         .and_then(|it| it.committed.as_ref())
                         .map(|it| it.offset);
-                    let wall = wall(self.now).as_millis();
-                    self.commits.fetched(key, *floor, told, wall)?;
+                    self.commits.fetched(key, *floor, told)?;
                 }
                 if fetch.require_stable {
                     self.counts.add("fetch that waits for what is stable");
@@ -493,12 +503,8 @@ impl<'p> World<'p> {
     fn expect(&mut self, request: &Request) {
         match request {
             Request::CommitOffsets(commit) => {
-                let retention = commit.retention.unwrap_or(RETENTION);
-                let expires = wall(self.now).saturating_add(retention).as_millis();
                 for new in &commit.offsets {
-                    let number = u64::try_from(new.offset).unwrap_or_default();
-                    let key = (commit.group.clone(), new.of.clone());
-                    self.commits.asked(key, number, expires);
+                    self.commits.asked((commit.group.clone(), new.of.clone()));
                 }
             }
             Request::DeleteOffsets(delete) => {
