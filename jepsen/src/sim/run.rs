@@ -39,7 +39,7 @@ struct Failure {
 #[derive(Clone, Debug)]
 pub struct Report {
     seeds: u64,
-    planned: Vec<usize>,
+    acts: Vec<usize>,
     steps: Vec<u64>,
     counts: Counts,
     /// Of all histories, in the order of their seeds.
@@ -71,7 +71,7 @@ pub(super) fn run<P: Simulated>(options: &Options) -> Report {
                     let outcome = plan.play(false);
                     let is_same = !options.twice || plan.play(false).hash == outcome.hash;
                     let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.push((number, plan.event_count(), outcome, is_same));
+                    results.push((number, outcome, is_same));
                 }
             });
         }
@@ -81,19 +81,19 @@ pub(super) fn run<P: Simulated>(options: &Options) -> Report {
     report::<P>(options, results)
 }
 
-fn report<P: Simulated>(options: &Options, results: Vec<(u64, usize, Outcome, bool)>) -> Report {
+fn report<P: Simulated>(options: &Options, results: Vec<(u64, Outcome, bool)>) -> Report {
     let mut report = Report {
         seeds: options.seeds,
-        planned: Vec::new(),
+        acts: Vec::new(),
         steps: Vec::new(),
         counts: Counts::of_kinds(P::KINDS),
         hash: 0,
         failures: Vec::new(),
         differing: Vec::new(),
     };
-    for (number, planned, outcome, is_same) in results {
+    for (number, outcome, is_same) in results {
         let seed = options.seed.wrapping_add(number);
-        report.planned.push(planned);
+        report.acts.push(outcome.acts);
         report.steps.push(outcome.steps);
         report.counts.merge(&outcome.counts);
         report.hash = report.hash.rotate_left(5) ^ outcome.hash;
@@ -106,7 +106,7 @@ fn report<P: Simulated>(options: &Options, results: Vec<(u64, usize, Outcome, bo
             report.failures.push(failure);
         }
     }
-    report.planned.sort_unstable();
+    report.acts.sort_unstable();
     report.steps.sort_unstable();
     report
 }
@@ -169,7 +169,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "faults and client operations in a history: {}",
-            spread(&self.planned)
+            spread(&self.acts)
         )?;
         writeln!(f, "steps in a history: {}", spread(&self.steps))?;
         write!(f, "{}", self.counts)?;

@@ -10,6 +10,8 @@ use super::world::World;
 pub(super) struct Outcome {
     pub(super) violation: Option<Violation>,
     pub(super) counts: Counts,
+    /// Events of the plan that had an effect, or were tried.
+    pub(super) acts: usize,
     pub(super) steps: u64,
     pub(super) hash: u64,
     /// Empty unless it was asked for.
@@ -76,6 +78,7 @@ impl Simulated for Plan {
             Err(violation) => Outcome {
                 violation: Some(violation),
                 counts: Counts::default(),
+                acts: 0,
                 steps: 0,
                 hash: 0,
                 story: Vec::new(),

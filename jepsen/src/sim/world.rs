@@ -185,6 +185,7 @@ impl<'p> World<'p> {
         Outcome {
             violation,
             counts: self.counts,
+            acts: self.plan.events.len(),
             steps: self.steps,
             hash: self.trace.hash(),
             story: self.story.unwrap_or_default(),

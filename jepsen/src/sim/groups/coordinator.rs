@@ -86,6 +86,11 @@ impl Coordinator {
         !self.asked.is_empty()
     }
 
+    /// Whether it has the question and has not answered it.
+    pub(super) fn is_asked(&self, ask: AskId) -> bool {
+        self.asked.contains_key(&ask)
+    }
+
     /// Nothing is decided that is not in the log.
     pub(super) fn is_written(&self) -> bool {
         self.queue.is_empty() && self.shard().is_some()

@@ -22,6 +22,7 @@ pub(super) const KINDS: &[&str] = &[
     "commit acknowledged",
     "commit refused",
     "commit in doubt",
+    "commit in flight at a move",
     "fetch",
     "fetch that waits for what is stable",
     "offset deleted",

@@ -42,10 +42,7 @@ pub(super) fn refusal(response: &Response) -> Option<&GroupError> {
 
 /// Whether it is not known what came of the question.
 pub(super) fn is_unclear(error: &GroupError) -> bool {
-    matches!(
-        error,
-        GroupError::NotAvailable | GroupError::NotCoordinator | GroupError::LoadInProgress
-    )
+    matches!(error, GroupError::NotAvailable | GroupError::NotCoordinator)
 }
 
 fn owned(partitions: &Partitions) -> Owned {

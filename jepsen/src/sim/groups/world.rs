@@ -51,6 +51,8 @@ struct Asked {
 pub(super) struct World<'p> {
     pub(super) plan: &'p Plan,
     pub(super) now: u64,
+    /// Events that had an effect.
+    acts: usize,
     step: u64,
     pub(super) topics: Topics,
     pub(super) settings: GroupConfig,
@@ -118,6 +120,7 @@ impl<'p> World<'p> {
         });
         Self {
             now: 1_000,
+            acts: 0,
             step: 0,
             topics: Topics::new(),
             settings: settings(plan),
@@ -149,6 +152,7 @@ impl<'p> World<'p> {
         Outcome {
             violation,
             counts: self.counts,
+            acts: self.acts,
             steps: self.step,
             hash: self.trace.hash(),
             story: self.story.unwrap_or_default(),
@@ -172,7 +176,7 @@ impl<'p> World<'p> {
         self.tell(|| format!("{:?}", planned.act));
         let mut rng = Rng::new(planned.salt);
         self.pump(&mut rng)?;
-        self.act(planned.act, &mut rng)?;
+        self.acts += usize::from(self.act(planned.act, &mut rng)?);
         self.pump(&mut rng)
     }
 
@@ -557,145 +561,157 @@ impl<'p> World<'p> {
         is_gone || group.replaced.contains(member)
     }
 
-    fn act(&mut self, act: Act, rng: &mut Rng) -> Result<(), Violation> {
+    /// Lets it happen; whether anything did.
+    fn act(&mut self, act: Act, rng: &mut Rng) -> Result<bool, Violation> {
         match act {
             Act::Everybody => {
                 let from = rng.index(self.clients.len());
+                let mut has_asked = false;
                 for at in 0..self.clients.len() {
-                    self.step_client((from + at) % self.clients.len(), rng)?;
+                    has_asked |= self.step_client((from + at) % self.clients.len(), rng)?;
                 }
-                Ok(())
+                Ok(has_asked)
             }
             Act::Step(at) => self.step_client(at, rng),
             Act::GiveUp(at) => {
-                if let Some(client) = self.clients.get_mut(at) {
-                    client.waiting = None;
-                    client.must_tell_all = true;
-                }
-                Ok(())
+                let client = self.clients.get_mut(at);
+                let Some(client) = client.filter(|it| it.waiting.is_some()) else {
+                    return Ok(false);
+                };
+                client.waiting = None;
+                client.must_tell_all = true;
+                Ok(true)
             }
             Act::Repeat(at) => {
                 let client = self.clients.get_mut(at);
                 let client = client.filter(|it| it.waiting.is_some());
-                match client.and_then(Client::again) {
-                    Some(request) => self.ask(Some(at), request, rng),
-                    None => Ok(()),
-                }
+                let again = client.and_then(Client::again);
+                self.ask_if_any(Some(at), again, rng)
             }
             Act::Late(at) => {
-                let image = &self.topics.image;
-                let operation = &mut self.operation;
-                let client = self.clients.get(at);
-                let late = client.and_then(|client| client.late(rng, image, operation));
-                let is_itself = late.as_ref().is_some_and(|_| {
-                    client.is_some_and(|it| {
-                        it.former.as_ref().is_some_and(|by| by.member == it.member)
-                    })
-                });
-                match late {
-                    Some(request) if !is_itself => self.ask(None, request, rng),
-                    _ => Ok(()),
-                }
+                let late = self.late(at, rng);
+                self.ask_if_any(None, late, rng)
             }
             Act::Silence(at, millis) => {
-                if let Some(client) = self.clients.get_mut(at) {
+                let client = self.clients.get_mut(at).filter(|it| it.is_up);
+                Ok(client.is_some_and(|client| {
                     client.silent_until = self.now + millis;
-                }
-                Ok(())
+                    millis > 0
+                }))
             }
             Act::Crash(at) => {
-                if let Some(client) = self.clients.get_mut(at).filter(|it| it.is_up) {
+                let client = self.clients.get_mut(at).filter(|it| it.is_up);
+                Ok(client.is_some_and(|client| {
                     client.crash();
                     self.counts.add("member crashed");
-                }
-                Ok(())
+                    true
+                }))
             }
-            Act::Start(at) => {
-                self.start(at, rng);
-                Ok(())
-            }
+            Act::Start(at) => Ok(self.start(at, rng)),
             Act::Leave(at) => {
                 let client = self.clients.get_mut(at).filter(|it| it.is_up);
-                match client.and_then(|client| client.leave(rng)) {
-                    Some(request) => {
-                        self.counts.add("member left");
-                        self.ask(None, request, rng)
-                    }
-                    None => Ok(()),
+                let leave = client.and_then(|client| client.leave(rng));
+                if leave.is_some() {
+                    self.counts.add("member left");
                 }
+                self.ask_if_any(None, leave, rng)
             }
-            Act::Remove(at) => self.remove(at, rng),
+            Act::Remove(at) => {
+                let removal = self.removal(at);
+                self.ask_if_any(None, removal, rng)
+            }
             Act::Commit(_) | Act::Fetch(_) | Act::DeleteOffsets(_) | Act::DeleteGroup(_) => {
-                self.administer(act, rng)
+                let request = self.administration(act, rng);
+                self.ask_if_any(None, request, rng)
             }
             Act::CreateTopic(_) | Act::GrowTopic(_) | Act::DeleteTopic(_) => {
                 self.change_topic(act, rng)
             }
-            Act::Move => self.change_coordinator(rng),
-            Act::EndZombies => self.end_zombies(rng),
+            Act::Move => self.change_coordinator(rng).map(|()| true),
+            Act::EndZombies => {
+                let are_there = !self.zombies.is_empty();
+                self.end_zombies(rng).map(|()| are_there)
+            }
             Act::RefuseAppends => {
-                if self
-                    .current
-                    .refuse_appends(MonoMillis::from_millis(self.now))
-                {
+                let now = MonoMillis::from_millis(self.now);
+                let has_refused = self.current.refuse_appends(now);
+                if has_refused {
                     self.counts.add("append refused");
                 }
-                self.answers(rng)
+                self.answers(rng).map(|()| has_refused)
             }
             Act::StallLog(millis) => {
                 self.stalled_until = self.now + millis;
-                Ok(())
+                Ok(millis > 0)
             }
         }
     }
 
-    pub(super) fn step_client(&mut self, at: usize, rng: &mut Rng) -> Result<(), Violation> {
+    fn ask_if_any(
+        &mut self,
+        by: Option<usize>,
+        request: Option<Request>,
+        rng: &mut Rng,
+    ) -> Result<bool, Violation> {
+        match request {
+            Some(request) => self.ask(by, request, rng).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    pub(super) fn step_client(&mut self, at: usize, rng: &mut Rng) -> Result<bool, Violation> {
         let (image, operation, now) = (&self.topics.image, &mut self.operation, self.now);
         let client = self.clients.get_mut(at);
         let client = client.filter(|it| it.is_up && it.silent_until <= now && it.waiting.is_none());
         let request = client.map(|client| client.next(rng, image, operation));
-        match request {
-            Some(request) => self.ask(Some(at), request, rng),
-            None => Ok(()),
-        }
+        self.ask_if_any(Some(at), request, rng)
     }
 
-    /// A process starts, with the other protocol perhaps.
-    pub(super) fn start(&mut self, at: usize, rng: &mut Rng) {
+    /// What a client asks under its former name, if it has another one by now.
+    fn late(&mut self, at: usize, rng: &mut Rng) -> Option<Request> {
+        let client = self.clients.get(at)?;
+        let late = client.late(rng, &self.topics.image, &mut self.operation)?;
+        let former = client.former.as_ref();
+        former
+            .is_none_or(|by| by.member != client.member)
+            .then_some(late)
+    }
+
+    /// A process starts, with the other protocol perhaps. Whether there was one to start.
+    pub(super) fn start(&mut self, at: usize, rng: &mut Rng) -> bool {
         let shape = self.plan.shape.clients.get(at);
         let group = shape.and_then(|shape| self.plan.shape.groups.get(shape.group));
         let Some(client) = self.clients.get_mut(at).filter(|it| !it.is_up) else {
-            return;
+            return false;
         };
         match group.map(|group| group.flavour) {
-            None | Some(Flavour::Simple) => return,
+            None | Some(Flavour::Simple) => return false,
             Some(Flavour::Classic) => client.speaks_new = false,
             Some(Flavour::Consumer) => client.speaks_new = true,
             Some(Flavour::Mixed) => client.speaks_new = rng.chance(50),
         }
         client.start(rng);
+        true
     }
 
     /// An operator removes the static member.
-    fn remove(&mut self, at: usize, rng: &mut Rng) -> Result<(), Violation> {
-        let client = self.clients.get(at);
-        let Some((group, instance)) =
-            client.and_then(|it| Some((it.group.clone(), it.instance.clone()?)))
-        else {
-            return Ok(());
-        };
+    fn removal(&self, at: usize) -> Option<Request> {
+        let client = self.clients.get(at)?;
         let leaving = Leaving {
             member: MemberId::from(""),
-            instance: Some(instance),
+            instance: Some(client.instance.clone()?),
             reason: None,
         };
-        let members = vec![leaving];
-        self.ask(None, Request::Leave(Leave { group, members }), rng)
+        Some(Request::Leave(Leave {
+            group: client.group.clone(),
+            members: vec![leaving],
+        }))
     }
 
-    fn administer(&mut self, act: Act, rng: &mut Rng) -> Result<(), Violation> {
+    /// What an admin asks.
+    fn administration(&mut self, act: Act, rng: &mut Rng) -> Option<Request> {
         let of = commit_of(rng, &Owned::new(), &self.topics.image);
-        let request = match act {
+        match act {
             Act::Commit(at) => {
                 self.operation += 1;
                 let by = Identity {
@@ -706,25 +722,24 @@ impl<'p> World<'p> {
                 let retention = rng
                     .chance(20)
                     .then(|| Duration::from_secs(20 + rng.below(200)));
-                commit(&group_id(at), by, of, self.operation, retention)
+                Some(commit(&group_id(at), by, of, self.operation, retention))
             }
-            Act::Fetch(at) => Request::FetchOffsets(FetchOffsets {
+            Act::Fetch(at) => Some(Request::FetchOffsets(FetchOffsets {
                 group: group_id(at),
                 by: None,
                 of: rng.chance(50).then(|| vec![of]),
                 require_stable: rng.chance(50),
-            }),
-            Act::DeleteOffsets(at) => Request::DeleteOffsets(DeleteOffsets {
+            })),
+            Act::DeleteOffsets(at) => Some(Request::DeleteOffsets(DeleteOffsets {
                 group: group_id(at),
                 of: vec![of],
-            }),
-            Act::DeleteGroup(at) => Request::DeleteGroup(group_id(at)),
-            _ => return Ok(()),
-        };
-        self.ask(None, request, rng)
+            })),
+            Act::DeleteGroup(at) => Some(Request::DeleteGroup(group_id(at))),
+            _ => None,
+        }
     }
 
-    fn change_topic(&mut self, act: Act, rng: &mut Rng) -> Result<(), Violation> {
+    fn change_topic(&mut self, act: Act, rng: &mut Rng) -> Result<bool, Violation> {
         let mut deleted = Vec::new();
         let name = |at: usize| NAMES.get(at).copied().unwrap_or_default();
         let has_changed = match act {
@@ -752,7 +767,7 @@ impl<'p> World<'p> {
             _ => false,
         };
         if !has_changed {
-            return Ok(());
+            return Ok(false);
         }
         self.operation += 1;
         self.commits
@@ -762,7 +777,7 @@ impl<'p> World<'p> {
         for zombie in &mut self.zombies {
             zombie.event(&cx, event.clone())?;
         }
-        self.current.event(&cx, event)
+        self.current.event(&cx, event).map(|()| true)
     }
 
     /// Another broker coordinates, with any part of the log that has everything committed.
@@ -776,6 +791,11 @@ impl<'p> World<'p> {
             self.counts.add("batch that a move committed");
         }
         self.counts.add("coordinator move");
+        for (ask, asked) in &self.asked {
+            if matches!(asked.request, Request::CommitOffsets(_)) && self.current.is_asked(*ask) {
+                self.counts.add("commit in flight at a move");
+            }
+        }
         let log = self.current.log.prefix(kept);
         let life = self.current.life + 1;
         let next = Coordinator::new(life, log, self.committed, rng.fork());
