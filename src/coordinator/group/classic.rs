@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ottla_storage::planted::is_planted;
 use ottla_storage::time::{MonoMillis, WallMillis};
 
 use self::member::Member;
@@ -205,6 +206,9 @@ impl ClassicGroup {
     /// Writes the generation before anybody has anything in it, so that whoever coordinates next never announces another one
     /// of that number. Kafka does not, and a leader that is late can then assign in a generation that is not its own.
     fn write_unsettled(&mut self, fx: &mut Effects) {
+        if is_planted("a-generation-is-written-before-it-is-told") {
+            return;
+        }
         let mut value = self.value();
         for member in &mut value.members {
             member.assignment = Bytes::new();
