@@ -18,6 +18,8 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use ottla_storage::Offset;
+use ottla_storage::planted::is_planted;
 use tokio::sync::oneshot;
 
 use crate::config::GroupConfig;
@@ -147,6 +149,11 @@ impl Drop for Coordinators {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether a coordinator that has read its log up to `end` may serve: what it then tells nobody can take back.
+pub fn may_serve(end: Offset, high_watermark: Offset) -> bool {
+    end <= high_watermark || is_planted("a-coordinator-serves-what-is-committed")
 }
 
 /// Which of `partition_count` partitions a group belongs to: Kafka's hash of its id, without its sign.

@@ -22,6 +22,7 @@ use super::group::request::{AskId, Response};
 use super::group::shard::{Action, BatchId, Event, Shard};
 use super::inbox::{Appended, Asked, Inbox, Life, News};
 use super::load::Load;
+use super::may_serve;
 use crate::metadata::PartitionIndex;
 use crate::replica::request::{
     Acks, AskedBy, Asker, Batch, Done, Produce, Request, RequestError, Submission, Writer,
@@ -286,7 +287,7 @@ impl Partition {
         self.load(cx.now);
         let high_watermark = led.high_watermark();
         self.state = match std::mem::replace(&mut self.state, State::Elsewhere) {
-            State::Settling(epoch, end, mut shard) if end <= high_watermark => {
+            State::Settling(epoch, end, mut shard) if may_serve(end, high_watermark) => {
                 shard.start(cx, &mut self.actions);
                 let (partition, group_count) = (self.index.get(), shard.group_count());
                 if group_count > 0 {
