@@ -176,9 +176,8 @@ impl Simulated for Plan {
         let mut rng = Rng::new(seed);
         let shape = Shape::draw(&mut rng);
         let (calm, jumps) = (50 + rng.below(40), rng.below(40));
-        // Not every event finds anything to do.
-        let events = events * 5 / 4;
-        let count = events + rng.index(events / 2 + 1);
+        // Almost half of them find nothing to do.
+        let count = 2 * (events + rng.index(events / 2 + 1));
         let planned = (0..count).map(|_| Planned {
             wait: wait(&mut rng, jumps),
             act: act(&mut rng, &shape, calm),
