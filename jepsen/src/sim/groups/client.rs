@@ -16,7 +16,7 @@ use ottla::coordinator::group::request::{
 use ottla::metadata::MetadataImage;
 
 use super::assignment::{self, Owned};
-use super::topics::NAMES;
+use super::topics::{NAMES, Topics};
 use crate::rng::Rng;
 
 /// Where a client is.
@@ -189,29 +189,24 @@ impl Client {
     }
 
     /// What it asks next; nothing while it waits, is away or rests.
-    pub(super) fn next(
-        &mut self,
-        rng: &mut Rng,
-        image: &MetadataImage,
-        operation: &mut u64,
-    ) -> Request {
+    pub(super) fn next(&mut self, rng: &mut Rng, topics: &Topics, operation: &mut u64) -> Request {
         let request = match self.phase.clone() {
             Phase::Joining if self.speaks_new => self.heartbeat(0, rng),
-            Phase::Joining => self.join(image),
-            Phase::Syncing(members) => self.sync(&members, image, rng),
-            Phase::In => self.work(rng, image, operation),
+            Phase::Joining => self.join(topics),
+            Phase::Syncing(members) => self.sync(&members, &topics.image, rng),
+            Phase::In => self.work(rng, topics, operation),
         };
         self.last = Some(request.clone());
         request
     }
 
-    fn work(&mut self, rng: &mut Rng, image: &MetadataImage, operation: &mut u64) -> Request {
+    fn work(&mut self, rng: &mut Rng, topics: &Topics, operation: &mut u64) -> Request {
         let is_behind = !self.owned.is_subset(&self.told);
         if is_behind && rng.chance(60) {
             self.revoke();
             if !self.speaks_new {
                 self.phase = Phase::Joining;
-                return self.join(image);
+                return self.join(topics);
             }
         }
         match rng.below(100) {
@@ -223,7 +218,7 @@ impl Client {
             60..=64 => {
                 self.choose_topics(rng);
                 self.phase = Phase::Joining;
-                self.join(image)
+                self.join(topics)
             }
             65..=69 if self.speaks_new => {
                 self.choose_topics(rng);
@@ -231,7 +226,7 @@ impl Client {
             }
             70..=89 => {
                 *operation += 1;
-                let of = commit_of(rng, &self.owned, image);
+                let of = commit_of(rng, &self.owned, &topics.image);
                 commit(&self.group, self.identity(), of, *operation, None)
             }
             _ => Request::FetchOffsets(FetchOffsets {
@@ -250,11 +245,11 @@ impl Client {
         }
     }
 
-    fn join(&mut self, image: &MetadataImage) -> Request {
+    fn join(&mut self, topics: &Topics) -> Request {
         if !self.is_cooperative {
             self.lose();
         }
-        let claims = assignment::named(&self.owned, image);
+        let claims = topics.named(&self.owned);
         let metadata =
             assignment::subscription(&self.topics, &claims, self.epoch, self.is_cooperative);
         let names: &[&str] = if self.is_cooperative {

@@ -1,9 +1,12 @@
 //! The topics that groups read: they come, grow, go, and come again under the same name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla::metadata::record::{Entry, PartitionState, Record};
 use ottla::metadata::{MetadataImage, PartitionIndex, TopicId};
+
+use super::assignment::{Named, Owned};
 
 /// Their names.
 pub(super) const NAMES: &[&str] = &["a", "b", "c"];
@@ -14,6 +17,8 @@ const PARTITIONS_MAX: usize = 6;
 pub(super) struct Topics {
     pub(super) image: MetadataImage,
     made: u8,
+    /// Of all that are or were there.
+    names: BTreeMap<TopicId, Arc<str>>,
 }
 
 impl Topics {
@@ -22,6 +27,7 @@ impl Topics {
         let mut topics = Self {
             image: MetadataImage::default(),
             made: 0,
+            names: BTreeMap::new(),
         };
         for name in NAMES.iter().skip(1) {
             topics.create(name, 3);
@@ -36,10 +42,30 @@ impl Topics {
         }
         self.made += 1;
         let id = [self.made; 16];
-        let name = name.to_owned();
-        let mut records = vec![Record::Topic { id, name }];
+        let mut records = vec![Record::Topic {
+            id,
+            name: name.to_owned(),
+        }];
         records.extend(partitions(id, 0, count));
-        self.apply(records)
+        let is_made = self.apply(records);
+        if let Some(topic) = self.image.topics().by_name(name) {
+            self.names.insert(topic.id(), topic.name().clone());
+        }
+        is_made
+    }
+
+    /// The names of partitions, be their topics gone: a member does not hear of that at once.
+    pub(super) fn named(&self, owned: &Owned) -> Named {
+        let names = owned.iter().filter_map(|(topic, index)| {
+            let name = self.name_of(*topic)?;
+            Some((name.clone(), index.get()))
+        });
+        names.collect()
+    }
+
+    /// The name that the topic has or had.
+    pub(super) fn name_of(&self, topic: TopicId) -> Option<&Arc<str>> {
+        self.names.get(&topic)
     }
 
     /// `false`: it can't.

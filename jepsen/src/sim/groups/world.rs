@@ -660,10 +660,10 @@ impl<'p> World<'p> {
     }
 
     pub(super) fn step_client(&mut self, at: usize, rng: &mut Rng) -> Result<bool, Violation> {
-        let (image, operation, now) = (&self.topics.image, &mut self.operation, self.now);
+        let (topics, operation, now) = (&self.topics, &mut self.operation, self.now);
         let client = self.clients.get_mut(at);
         let client = client.filter(|it| it.is_up && it.silent_until <= now && it.waiting.is_none());
-        let request = client.map(|client| client.next(rng, image, operation));
+        let request = client.map(|client| client.next(rng, topics, operation));
         self.ask_if_any(Some(at), request, rng)
     }
 
