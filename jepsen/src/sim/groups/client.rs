@@ -58,6 +58,8 @@ pub(super) struct Client {
     pub(super) certified: Owned,
     /// What it was told last.
     pub(super) told: Owned,
+    /// The consumer group's coordinator told it so, and no zombie.
+    pub(super) is_told_for_certain: bool,
     /// Its last answer may have been lost.
     pub(super) must_tell_all: bool,
     pub(super) waiting: Option<AskId>,
@@ -99,6 +101,7 @@ impl Client {
             owned: Owned::new(),
             certified: Owned::new(),
             told: Owned::new(),
+            is_told_for_certain: false,
             must_tell_all: true,
             waiting: None,
             last: None,

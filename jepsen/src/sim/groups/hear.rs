@@ -88,6 +88,7 @@ impl Client {
         let told = named.iter();
         let told = told.filter_map(|(topic, index)| find(heard.image, topic, *index));
         self.told = told.collect();
+        self.is_told_for_certain = heard.is_certain;
         self.is_told(heard);
     }
 
@@ -95,6 +96,7 @@ impl Client {
         self.epoch = told.epoch;
         if let Some(assignment) = &told.assignment {
             self.told = owned(assignment);
+            self.is_told_for_certain = heard.is_certain;
         }
         self.is_told(heard);
     }
@@ -103,7 +105,7 @@ impl Client {
     fn is_told(&mut self, heard: &Heard<'_>) {
         self.phase = Phase::In;
         self.owned.extend(self.told.iter().copied());
-        if heard.is_certain {
+        if heard.is_certain && self.is_told_for_certain {
             self.certified.extend(self.told.iter().copied());
         }
     }
