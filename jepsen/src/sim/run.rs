@@ -28,7 +28,7 @@ pub struct Options {
 #[derive(Clone, Debug)]
 struct Failure {
     seed: u64,
-    violation: String,
+    violation: Violation,
     /// The shortest list of events that was found to break it, too.
     shortest: Vec<String>,
     /// What happened in it.
@@ -127,7 +127,7 @@ fn failure<P: Simulated>(
     }
     Failure {
         seed,
-        violation: violation.to_string(),
+        violation: violation.clone(),
         shortest,
         story,
     }
@@ -147,6 +147,13 @@ impl Report {
             return Vec::new();
         }
         self.counts.missing()
+    }
+
+    /// Whether a history broke that rule.
+    #[cfg(test)]
+    pub(super) fn breaks(&self, rule: &str) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|failure| failure.violation.rule == rule)
     }
 
     /// Whether every history held, and every kind of event happened.

@@ -7,6 +7,7 @@ use ottla::coordinator::group::effects::Cx;
 use ottla::coordinator::group::error::GroupError;
 use ottla::coordinator::group::request::{AskId, Request, Response};
 use ottla::coordinator::group::shard::{Action, BatchId, Event, Shard};
+use ottla::coordinator::may_serve;
 use ottla_storage::time::MonoMillis;
 
 use super::clean::{self, Left};
@@ -130,8 +131,9 @@ impl Coordinator {
         {
             self.load();
         }
+        let end = self.log.end(self.log.len());
         if let State::Settling(_) = &self.state
-            && self.committed >= self.log.len()
+            && may_serve(end, self.log.end(self.committed))
             && let State::Settling(mut shard) =
                 std::mem::replace(&mut self.state, State::Broken(cx.now))
         {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use ottla::coordinator::group::names::{GroupId, InstanceId, MemberId};
 use ottla::coordinator::group::record::{ClassicValue, ConsumerCurrentValue, Fact, Record};
 
@@ -48,6 +49,8 @@ pub(super) struct Group {
     /// Members whose instance ids are others' by now.
     pub(super) replaced: BTreeSet<MemberId>,
     currents: BTreeMap<MemberId, ConsumerCurrentValue>,
+    /// What the members of the classic generation are assigned, by who they are.
+    parts: BTreeMap<String, Bytes>,
     had: BTreeMap<(ottla::metadata::TopicId, ottla::metadata::PartitionIndex), MemberId>,
     ended: Option<Ended>,
 }
@@ -153,7 +156,28 @@ impl Group {
         self.members.clear();
         self.instances.clear();
         self.currents.clear();
+        self.parts.clear();
         self.had.clear();
+    }
+
+    /// C1: a generation has one assignment, once it has any.
+    fn assign(&mut self, id: &GroupId, value: &ClassicValue) -> Result<(), Violation> {
+        if value.generation != self.number {
+            self.parts.clear();
+        }
+        for member in &value.members {
+            let who = who(member.instance.as_ref(), &member.member);
+            let before = self.parts.insert(who.clone(), member.assignment.clone());
+            let has_changed = before.is_some_and(|it| !it.is_empty() && it != member.assignment);
+            if has_changed {
+                let text = format!(
+                    "{id}: generation {} has another part for {who}",
+                    value.generation
+                );
+                return Err(Violation::new("C1", text));
+            }
+        }
+        Ok(())
     }
 
     /// The kind that it had until just now, with its number.
@@ -174,6 +198,7 @@ impl Group {
         if value.generation < before {
             return Err(back("generation", id, before, value.generation));
         }
+        self.assign(id, value)?;
         self.kind = Some(Kind::Classic);
         self.number = value.generation;
         self.members = value.members.iter().map(|it| it.member.clone()).collect();
@@ -238,6 +263,11 @@ impl Group {
         }
         Ok(has_moved.then_some(Change::Moved))
     }
+}
+
+/// Who a member is to others: a static one that comes back is who it was.
+pub(super) fn who(instance: Option<&InstanceId>, member: &MemberId) -> String {
+    instance.map_or_else(|| member.to_string(), InstanceId::to_string)
 }
 
 /// What a member has, and what it is to give up.

@@ -72,3 +72,81 @@ pub(super) fn check(clients: &[Client], mirror: &Mirror) -> Result<(), Violation
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use ottla::coordinator::group::record::{ConsumerMemberValue, Fact, Record};
+    use ottla::coordinator::group::request::Client as Asker;
+    use ottla::metadata::{PartitionIndex, TopicId};
+
+    use super::*;
+
+    fn part(indexes: &[i32]) -> Named {
+        let one = |index: &i32| (Arc::from("a"), *index);
+        indexes.iter().map(one).collect()
+    }
+
+    /// What members, each in an incarnation and a generation, are told in turn.
+    fn told(all: &[(&str, u64, i32, &[i32])]) -> Result<(), Violation> {
+        let mut generations = Generations::default();
+        for (who, incarnation, generation, indexes) in all {
+            let part = part(indexes);
+            generations.told(&"g".into(), *incarnation, *generation, who, &part)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_generation_has_one_assignment_without_overlaps() {
+        told(&[("m", 1, 4, &[0, 1]), ("n", 1, 4, &[2])]).unwrap();
+        told(&[("m", 1, 4, &[0]), ("m", 1, 4, &[0])]).unwrap();
+        told(&[("m", 1, 4, &[0]), ("n", 1, 5, &[0]), ("n", 2, 4, &[0])]).unwrap();
+        told(&[("m", 1, 4, &[0, 1]), ("n", 1, 4, &[1, 2])]).unwrap_err();
+        told(&[("m", 1, 4, &[0, 1]), ("m", 1, 4, &[0])]).unwrap_err();
+    }
+
+    /// Members that have partitions, of which some are in the consumer group.
+    fn checked(owned: &[(&str, &[i32])], are_in: &[&str]) -> Result<(), Violation> {
+        let mut mirror = Mirror::default();
+        for member in are_in {
+            let value = ConsumerMemberValue {
+                instance: None,
+                rack: None,
+                client: Asker {
+                    id: "c".into(),
+                    host: "/127.0.0.1".into(),
+                },
+                topics: BTreeSet::new(),
+                topics_regex: None,
+                rebalance_timeout: Duration::ZERO,
+                assignor: None,
+                classic: None,
+            };
+            let fact = Fact::ConsumerMember((*member).into(), Some(value));
+            let group = "g".into();
+            mirror.apply(0, &Record { group, fact }).unwrap();
+        }
+        let topic = TopicId::from_wire([1; 16]).unwrap();
+        let clients = owned.iter().enumerate().map(|(number, (member, indexes))| {
+            let mut client = Client::new(number, "g".into(), None, true);
+            client.is_up = true;
+            client.member = (*member).into();
+            let indexes = indexes
+                .iter()
+                .filter_map(|it| PartitionIndex::from_wire(*it));
+            client.certified = indexes.map(|index| (topic, index)).collect();
+            client
+        });
+        check(&clients.collect::<Vec<_>>(), &mirror)
+    }
+
+    #[test]
+    fn no_partition_is_two_members() {
+        checked(&[("m", &[0, 1]), ("n", &[2])], &["m", "n"]).unwrap();
+        checked(&[("m", &[0, 1]), ("n", &[1])], &["m"]).unwrap();
+        checked(&[("m", &[0, 1]), ("n", &[1])], &["m", "n"]).unwrap_err();
+    }
+}

@@ -13,6 +13,7 @@ use ottla::coordinator::group::request::{
 use ottla::coordinator::group::shard::Event;
 use ottla_storage::time::{MonoMillis, WallMillis};
 
+use super::announced::{Announced, Source};
 use super::assignment::{Owned, assigned};
 use super::client::{Client, commit, commit_of};
 use super::commits::{Commits, Floor, Key};
@@ -21,7 +22,7 @@ use super::count::KINDS;
 use super::expiry::Expiry;
 use super::hear::{Heard, is_unclear, refusal};
 use super::log::Log;
-use super::mirror::{Change, Kind, Mirror};
+use super::mirror::{Change, Kind, Mirror, who};
 use super::ownership::{self, Generations};
 use super::plan::{Act, Flavour, Plan, Planned};
 use super::topics::{NAMES, Topics};
@@ -43,6 +44,7 @@ struct Asked {
     /// `None`: an admin.
     by: Option<usize>,
     request: Request,
+    step: u64,
     floors: Vec<(Key, Floor)>,
     /// The committed log says that who asks is no member.
     is_barred: bool,
@@ -68,6 +70,7 @@ pub(super) struct World<'p> {
     stalled_until: u64,
     mirror: Mirror,
     expiry: Expiry,
+    announced: Announced,
     generations: Generations,
     commits: Commits,
     /// Static members that have been in.
@@ -134,6 +137,7 @@ impl<'p> World<'p> {
             stalled_until: 0,
             mirror: Mirror::default(),
             expiry: Expiry::new(RETENTION),
+            announced: Announced::default(),
             generations: Generations::default(),
             commits: Commits::default(),
             known: BTreeSet::new(),
@@ -277,7 +281,10 @@ impl<'p> World<'p> {
             self.commits.said(step, &key, value.as_ref(), may_expire)?;
         }
         self.expiry.apply(record, at);
-        match self.mirror.apply(position, record)? {
+        let change = self.mirror.apply(position, record)?;
+        let incarnation = self.mirror.group(group).map_or(0, |it| it.incarnation);
+        self.announced.apply(self.step, incarnation, record);
+        match change {
             Some(Change::Generation) => self.counts.add("rebalance, classic generation"),
             Some(Change::Epoch) => self.counts.add("rebalance, consumer group epoch"),
             Some(Change::Moved) => self.counts.add("consumer group partition moved"),
@@ -393,6 +400,7 @@ impl<'p> World<'p> {
             let text = format!("{:?} of no member is answered {response:?}", asked.request);
             return Err(Violation::new("C4", text));
         }
+        let since = (!is_zombie).then_some(asked.step);
         match (&asked.request, response) {
             (Request::CommitOffsets(commit), _) => {
                 for new in &commit.offsets {
@@ -424,22 +432,22 @@ impl<'p> World<'p> {
                     self.counts.add("fetch that waits for what is stable");
                 }
             }
-            (Request::Sync(sync), Response::Sync(Ok(synced))) if !is_zombie => {
-                let group = self.mirror.group(&sync.group);
-                if let Some(group) = group.filter(|it| it.kind == Some(Kind::Classic)) {
-                    let who = match &sync.by.instance {
-                        Some(instance) => instance.to_string(),
-                        None => sync.by.member.to_string(),
-                    };
+            (Request::Join(join), Response::Join(Ok(joined))) => {
+                self.announced.joined(join, joined, since)?;
+            }
+            (Request::ConsumerHeartbeat(heartbeat), Response::ConsumerHeartbeat(Ok(heard))) => {
+                self.announced.heard(heartbeat, heard, since)?;
+            }
+            (Request::Sync(sync), Response::Sync(Ok(synced))) => {
+                let source = self.announced.synced(sync, synced, &self.topics, since)?;
+                if let Source::Generation(incarnation) = source {
+                    let who = who(sync.by.instance.as_ref(), &sync.by.member);
                     let part = assigned(&synced.assignment);
                     let number = sync.by.generation;
-                    let is_new = self.generations.told(
-                        &sync.group,
-                        group.incarnation,
-                        number,
-                        &who,
-                        &part,
-                    )?;
+                    let group = &sync.group;
+                    let is_new = self
+                        .generations
+                        .told(group, incarnation, number, &who, &part)?;
                     if is_new {
                         self.counts.add("classic generation assigned");
                     }
@@ -466,6 +474,7 @@ impl<'p> World<'p> {
         self.expect(&request);
         let asked = Asked {
             by,
+            step: self.step,
             floors: self.floors(&request),
             is_barred: self.is_barred(&request),
             request: request.clone(),
