@@ -2,8 +2,8 @@
 //!
 //! - What runs is what the node runs: `Shard`, with the batches that the node writes, byte for byte, and the metadata's
 //!   image. Around it stands what `coordinator::partition` is on the node: appends that are late or refused, a high
-//!   watermark that lags, a load after every move, of a log that the cleaner has come by. A new coordinator's log is any part of the old one's that has
-//!   everything committed, and the old one goes on answering for a while (a zombie).
+//!   watermark that lags, a load after every move, of a log that the cleaner has come by. A new coordinator's log is any
+//!   part of the old one's that has everything committed, and the old one goes on answering for a while (a zombie).
 //! - Members are of both protocols, static and dynamic, eager and cooperative; they are slow, silent, crash, lose answers,
 //!   ask twice and under former names, change the protocol; admins and simple consumers are there as well.
 //! - A history is a plan that is drawn from a seed, each event with its own randomness, so that leaving events out leaves
