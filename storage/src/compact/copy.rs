@@ -53,6 +53,9 @@ struct Copy {
     /// Bytes in the file.
     written: u64,
     pending: Vec<u8>,
+    /// Bytes that no sync has covered, and how many there may be.
+    unsynced: u64,
+    unsynced_max: u64,
     index: SegmentIndex,
     /// Where its last batch ends.
     end: Offset,
@@ -120,6 +123,8 @@ impl Copy {
             base,
             written: 0,
             pending: Vec::new(),
+            unsynced: 0,
+            unsynced_max: config.flush.dirty_bytes,
             index: growing_index(base, &config.segment),
             end: base,
         })
@@ -146,6 +151,12 @@ impl Copy {
         let count = self.pending.len() as u64;
         self.written += count;
         self.pending.clear();
+        self.unsynced += count;
+        // A sync of a whole segment takes longer than a directory may be silent, and others wait behind it.
+        if self.unsynced >= self.unsynced_max {
+            self.file.sync().map_err(CleanError::of_sync)?;
+            self.unsynced = 0;
+        }
         course.count_written(count)
     }
 

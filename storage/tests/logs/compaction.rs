@@ -12,7 +12,8 @@ use ottla_storage::batch::{
 use ottla_storage::compact::{CleanError, CleanTools};
 use ottla_storage::fs::{Fs, OpenMode, StdFs};
 use ottla_storage::log::{
-    CompactionConfig, LogConfig, PartitionLog, RetentionConfig, TruncateError,
+    CompactionConfig, FlushConfig, LogConfig, PartitionLog, RetentionConfig, SegmentConfig,
+    TruncateError,
 };
 use ottla_storage::time::WallMillis;
 use ottla_storage::{FileRange, LogReader, Offset, ProducerEpoch, ProducerId, Sequence};
@@ -566,6 +567,49 @@ fn a_full_disk_costs_a_round_and_nothing_else() {
     disk.limit_space(None);
     clean(&mut log, &bench);
     assert_eq!(latest(&records(&log)), latest(&before));
+}
+
+/// A sync of a whole copy at its end could take longer than the watchdog lets a directory be silent: a large segment took
+/// its directory offline.
+#[test]
+fn a_copy_is_synced_while_it_is_written() {
+    let syncs = |dirty_bytes| {
+        let config = Arc::new(LogConfig {
+            segment: SegmentConfig {
+                bytes: 8000,
+                ..config().segment.clone()
+            },
+            flush: FlushConfig {
+                dirty_bytes,
+                ..FlushConfig::default()
+            },
+            ..LogConfig::clone(&config())
+        });
+        let (disk, bench, mut log) = open(&config);
+        for at in 0..100 {
+            put(
+                &mut log,
+                &[("a", Some("old")), (&format!("key {at}"), Some("stays"))],
+            );
+        }
+        fill(&mut log);
+        settle(&mut log, &bench);
+        let before = disk.counts().file_syncs;
+        let tools = tools();
+        clean_with(&mut log, &bench, &tools, |_, _, _| {}).unwrap();
+        (
+            disk.counts().file_syncs - before,
+            tools.counters.bytes_written(),
+        )
+    };
+    let (at_the_end, _) = syncs(u64::MAX);
+    let (often, written) = syncs(1000);
+    // What is read and written at once, 512 bytes and a batch, comes on top.
+    assert!(
+        often >= at_the_end + written / 2000,
+        "{often} syncs, not {at_the_end}"
+    );
+    assert!(written > 8000, "{written}");
 }
 
 /// S5: what a reader was given stays what it is, and an old view still answers.
