@@ -55,6 +55,14 @@ impl Fault {
             _ => Self::Call(error),
         }
     }
+
+    /// What the file system said.
+    pub(crate) fn into_source(self) -> io::Error {
+        match self {
+            Self::Full => io::ErrorKind::StorageFull.into(),
+            Self::Sync(source) | Self::Call(source) => source,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -95,7 +103,6 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn LogEvents>,
     pub(crate) journal: Journal,
-    pub(crate) cleaned: CleanedOffsets,
     pub(crate) watch: Arc<Watch>,
     pub(crate) queue_capacity: usize,
     pub(crate) mapped_indexes_max: usize,
@@ -115,7 +122,7 @@ impl Directory {
             watch: parts.watch,
             indexes: Arc::new(IndexCache::new(parts.mapped_indexes_max)),
             ballast_bytes: parts.ballast_bytes,
-            cleaned: parts.cleaned,
+            cleaned: CleanedOffsets::default(),
             compacted: Mutex::default(),
             failure: OnceLock::new(),
             is_full: AtomicBool::new(false),

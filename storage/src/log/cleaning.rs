@@ -118,10 +118,10 @@ impl PartitionLog {
 
     /// The log now ends at `end`, or begins anew: what was cleaned above has to be cleaned again, and whatever kept the log
     /// from being cleaned may be gone.
-    pub(super) fn forget_cleaned_above(&self, end: Offset) -> bool {
+    pub(super) fn forget_cleaned_above(&self, end: Offset) {
         self.shared.desk.set_uncleanable(false);
         let directory = &self.shared.directory;
-        directory.cleaned.lower(self.shared.key, end)
+        directory.cleaned.lower(self.shared.key, end);
     }
 
     /// Whether files of the log are being put in place, so that no others may be taken away.

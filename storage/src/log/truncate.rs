@@ -66,8 +66,6 @@ struct CutSegment {
 struct Truncation {
     removed: Vec<RemovedSegment>,
     cut: Option<CutSegment>,
-    /// Whether some of what went had been cleaned.
-    is_clean_part_cut: bool,
     view: Arc<LogView>,
     slot: Arc<TruncationSlot>,
     delete_after: Duration,
@@ -290,7 +288,7 @@ impl PartitionLog {
         self.active = active;
         self.producers = ProducerStates::new(end);
         self.shared.view.store(Arc::clone(&view));
-        let is_clean_part_cut = self.forget_cleaned_above(end);
+        self.forget_cleaned_above(end);
         let slot = Arc::new(TruncationSlot::default());
         self.phase = Phase::Truncating(Arc::clone(&slot));
         let truncation = Truncation {
@@ -300,7 +298,6 @@ impl PartitionLog {
                 .map(|segment| RemovedSegment::of(segment))
                 .collect(),
             cut,
-            is_clean_part_cut,
             view,
             slot,
             delete_after: self.config.retention.file_delete_delay,
@@ -399,9 +396,7 @@ impl Truncation {
             cut.segment.unmap_index();
         }
         log.write_epochs(&self.view)?;
-        if self.is_clean_part_cut {
-            directory.cleaned.write(directory)?;
-        }
+        directory.cleaned.write(directory)?;
         log.home.fs.sync_dir(&log.home.dir).map_err(Fault::Sync)
     }
 }

@@ -172,6 +172,9 @@ fn open_closed(
             source: std::io::ErrorKind::InvalidData.into(),
         });
     };
+    // A crash may have come between a truncation and the file. Once the log has grown, nobody could tell.
+    directory.cleaned.lower(key, found.log_end);
+    directory.cleaned.write(directory)?;
     let opened = Opened {
         view: found.view(),
         written_epochs: Arc::new(found.written_epochs.clone()),

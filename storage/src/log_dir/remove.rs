@@ -134,6 +134,9 @@ fn rename(
     let Some(state) = directory.journal.state(key) else {
         return Ok(());
     };
+    // While the name is taken: a log that is made under it would take the line for its own.
+    directory.cleaned.forget(key);
+    directory.cleaned.write(directory)?;
     let from = directory
         .path
         .join(names::log_dir_name(&state.topic, key.partition));

@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex};
 use super::identity::{Identity, IdentityError};
 use super::{Catalog, LogDir, LogDirOptions, LogStatus, names, worker};
 use crate::clean_shutdown;
-use crate::compact::checkpoint::CleanedOffsets;
 use crate::directory::events::Clock;
 use crate::directory::queue::Later;
 use crate::directory::watch::Watch;
 use crate::directory::watched_fs::WatchedFs;
-use crate::directory::{Directory, Parts, ballast};
+use crate::directory::{Directory, Fault, Parts, ballast};
 use crate::fs::{DirEntry, File, Fs, read_all};
 use crate::ids::Offset;
 use crate::journal::{Journal, JournalError, LogKey, LogState};
@@ -87,7 +86,6 @@ impl LogDir {
         ballast::take(&*fs, &path, tuning.ballast_bytes).map_err(at)?;
         let clean_epoch = take_marker(&*fs, &path).map_err(at)?;
         let journal = Journal::open(&fs, &path)?;
-        let cleaned = CleanedOffsets::read(&*fs, &path, &journal.logs()).map_err(at)?;
         let directory = Arc::new(Directory::new(Parts {
             path: path.clone(),
             id: identity.id,
@@ -95,7 +93,6 @@ impl LogDir {
             clock: Arc::<dyn Clock>::clone(&clock),
             events,
             journal,
-            cleaned,
             watch,
             queue_capacity: tuning.queue_capacity,
             mapped_indexes_max: tuning.mapped_indexes_max,
@@ -105,6 +102,7 @@ impl LogDir {
         let entries = directory.fs.list(&path).map_err(at)?;
         adopt_strangers(&directory, &entries).map_err(at)?;
         judge(&directory, &catalog, &entries);
+        load_cleaned(&directory, &entries).map_err(at)?;
         remove_leftovers(&directory, &entries);
         tidy(&directory);
         let mut threads = Vec::new();
@@ -266,6 +264,20 @@ fn judge(directory: &Directory, catalog: &Catalog, entries: &[DirEntry]) {
             catalog.set(key, LogStatus::Unrecovered);
         }
     }
+}
+
+/// Reads how far the logs that are there were cleaned.
+fn load_cleaned(directory: &Directory, entries: &[DirEntry]) -> io::Result<()> {
+    let there: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let mut logs = directory.journal.logs();
+    logs.retain(|(key, state)| {
+        there.contains(names::log_dir_name(&state.topic, key.partition).as_str())
+    });
+    directory.cleaned.load(directory, &logs)?;
+    directory
+        .cleaned
+        .write(directory)
+        .map_err(Fault::into_source)
 }
 
 /// Posts the removal of what was being removed when the process ended.
