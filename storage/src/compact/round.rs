@@ -124,7 +124,7 @@ impl Round<'_> {
             found.dirty_records,
             tools.hash_key,
         );
-        let end = map_keys(view, range, &found.aborted, &mut map, course)?;
+        let end = map_keys(view, range, found, &mut map, course)?;
         Ok((map, end))
     }
 
@@ -138,7 +138,7 @@ impl Round<'_> {
         let Start { view, config, .. } = start;
         let members = members(view, range, rules.end);
         let mut place = Place {
-            transactions: TxnCourse::new(&found.aborted),
+            transactions: TxnCourse::new(&found.aborted, Offset::ZERO),
             epoch: None,
             records_dropped: 0,
         };

@@ -20,8 +20,8 @@ use crate::ids::{Offset, ProducerEpoch, ProducerId};
 use crate::planted::is_planted;
 use crate::time::WallMillis;
 
-/// A control batch is one small record.
-const CONTROL_BYTES_MAX: usize = 1 << 20;
+/// A control batch is one small record; a larger one is not read to find out.
+pub(super) const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// Why a batch can't be judged.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use super::error::CleanError;
 use super::offset_map::OffsetMap;
 use super::range::CleaningRange;
 use super::reader::BatchReader;
-use super::rules::{RuleError, marker_of};
+use super::rules::{CONTROL_BYTES_MAX, RuleError, marker_of};
 use super::transactions::{AbortedTxn, TxnCourse, TxnScan};
 use crate::batch::{BatchHeader, BatchView};
 use crate::fs::{File, read_exact_at};
@@ -15,8 +15,6 @@ use crate::view::LogView;
 
 /// Headers that are read before somebody looks whether the round goes on.
 const HEADERS_PER_TURN: usize = 4096;
-/// A control batch is one small record; a larger one is not read to find out.
-const CONTROL_BYTES_MAX: usize = 1 << 20;
 
 /// What the headers of a log say.
 #[derive(Debug)]
@@ -24,10 +22,12 @@ pub(super) struct Survey {
     pub(super) aborted: Vec<AbortedTxn>,
     /// Records of the dirty part, and so its keys at most.
     pub(super) dirty_records: u64,
+    /// Where the round ends: with the range, or before a transaction of which nobody can say yet how it ends.
+    pub(super) end: Offset,
 }
 
 /// Walks the headers from the log's front to the end of the range, and on from there until every transaction that began
-/// below has ended. It does below `stable_end`: nothing open reaches below the last stable offset.
+/// below has ended. A marker at or above `stable_end` says nothing yet: it may be cut off.
 pub(super) fn survey(
     view: &LogView,
     range: &CleaningRange,
@@ -41,7 +41,7 @@ pub(super) fn survey(
             continue;
         };
         let base = visible.base();
-        if base >= range.end && !transactions.has_open() {
+        if base >= range.end && transactions.first_open().is_none() {
             break;
         }
         let fault = |source| CleanError::Segment { base, source };
@@ -50,7 +50,8 @@ pub(super) fn survey(
         let mut count = 0;
         while let Some((position, header)) = headers.next().map_err(fault)? {
             let is_beyond = header.base_offset() >= range.end;
-            if header.base_offset() >= stable_end || (is_beyond && !transactions.has_open()) {
+            let is_done = is_beyond && transactions.first_open().is_none();
+            if header.base_offset() >= stable_end || is_done {
                 break;
             }
             if header.attributes().is_control() {
@@ -74,9 +75,15 @@ pub(super) fn survey(
         }
         course.check()?;
     }
+    let end = transactions.first_open();
+    let end = end.map_or(range.end, |open| open.min(range.end));
+    if end <= range.first_dirty {
+        return Err(CleanError::Aborted);
+    }
     Ok(Survey {
         aborted: transactions.into_aborted(),
         dirty_records,
+        end,
     })
 }
 
@@ -118,11 +125,11 @@ pub(super) fn batch_fault(header: &BatchHeader, source: RuleError) -> CleanError
 pub(super) fn map_keys(
     view: &LogView,
     range: &CleaningRange,
-    aborted: &[AbortedTxn],
+    found: &Survey,
     map: &mut OffsetMap,
     course: &mut Course<'_>,
 ) -> Result<Offset, CleanError> {
-    let mut transactions = TxnCourse::new(aborted);
+    let mut transactions = TxnCourse::new(&found.aborted, range.first_dirty);
     for at in 0..range.segment_count {
         let Some(visible) = view.visible(at).filter(|visible| visible.size > 0) else {
             continue;
@@ -137,18 +144,24 @@ pub(super) fn map_keys(
         let mut reader = BatchReader::new(&**file, visible.size, course.io_bytes());
         while let Some(batch) = reader.next().map_err(fault)? {
             let header = *batch.header();
-            if header.next_offset() > range.first_dirty
-                && !header.attributes().is_control()
-                && !transactions.pass_data(&header)
-                && !map_batch(&batch, map, course.records_bytes_max())
-                    .map_err(|error| batch_fault(&header, error))?
-            {
-                return ended_at(range, &header);
+            if header.base_offset() >= found.end {
+                return Ok(found.end);
+            }
+            if header.next_offset() > range.first_dirty {
+                let batch_fault = |error| batch_fault(&header, error);
+                if header.attributes().is_control() {
+                    let marker = marker_of(&batch).map_err(batch_fault)?;
+                    transactions.pass_control(&header, marker);
+                } else if !transactions.pass_data(&header)
+                    && !map_batch(&batch, map, course.records_bytes_max()).map_err(batch_fault)?
+                {
+                    return ended_at(range, &header);
+                }
             }
             course.count_read(reader.take_bytes_read())?;
         }
     }
-    Ok(range.end)
+    Ok(found.end)
 }
 
 /// A map that is full ends the dirty part before the batch that does not fit. If nothing fits, no round ever would.

@@ -15,6 +15,8 @@ use crate::ids::{Offset, ProducerId};
 pub(crate) struct AbortedTxn {
     pub(crate) first_offset: Offset,
     pub(crate) producer: ProducerId,
+    /// Where its marker is.
+    pub(crate) marker: Offset,
 }
 
 /// Collects the aborted transactions of a log whose batches are shown to it in order.
@@ -45,13 +47,14 @@ impl TxnScan {
             self.aborted.push(AbortedTxn {
                 first_offset,
                 producer,
+                marker: header.base_offset(),
             });
         }
     }
 
-    /// Whether the end of a transaction has not been shown yet.
-    pub(crate) fn has_open(&self) -> bool {
-        !self.open.is_empty()
+    /// Where the first transaction begins whose end has not been shown yet.
+    pub(crate) fn first_open(&self) -> Option<Offset> {
+        self.open.values().min().copied()
     }
 
     pub(crate) fn into_aborted(mut self) -> Vec<AbortedTxn> {
@@ -72,9 +75,11 @@ pub(crate) struct TxnCourse {
 }
 
 impl TxnCourse {
-    pub(crate) fn new(aborted: &[AbortedTxn]) -> Self {
+    /// For a walk that begins at `from`: what has ended below is never met, nor is its marker, which would end it.
+    pub(crate) fn new(aborted: &[AbortedTxn], from: Offset) -> Self {
+        let coming = aborted.iter().filter(|txn| txn.marker >= from);
         Self {
-            coming: aborted.iter().copied().collect(),
+            coming: coming.copied().collect(),
             aborted: BTreeMap::new(),
             committed: BTreeSet::new(),
         }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::batch::{
-    BatchBuilder, BatchHeader, BatchView, Compression, CompressionLevels, EndTxnMarker,
-    ProducerStamp,
+    BatchBuilder, BatchView, Compression, CompressionLevels, ProducerStamp,
 };
 use ottla_storage::compact::{CleanError, CleanTools};
 use ottla_storage::fs::{Fs, OpenMode, StdFs};
@@ -21,6 +20,7 @@ use ottla_storage::{FileRange, LogReader, Offset, ProducerEpoch, ProducerId, Seq
 mod checkpoint;
 mod crash;
 mod support;
+mod transactions;
 
 use support::*;
 
@@ -236,152 +236,6 @@ fn put_epoch(log: &mut PartitionLog, leader: u16) {
         )
         .unwrap();
     }
-}
-
-fn txn_batch(id: i64, sequence: i32, records: &[Keyed<'_>]) -> Vec<u8> {
-    let stamp = ProducerStamp {
-        id: ProducerId::from_wire(id).unwrap(),
-        epoch: ProducerEpoch::ZERO,
-        base_sequence: Sequence::from_wire(sequence),
-    };
-    keyed(
-        BatchBuilder::new().producer(stamp).transactional(true),
-        records,
-        1_000_000,
-    )
-}
-
-fn end_txn(log: &mut PartitionLog, id: i64, is_commit: bool) {
-    let stamp = ProducerStamp {
-        id: ProducerId::from_wire(id).unwrap(),
-        epoch: ProducerEpoch::ZERO,
-        base_sequence: None,
-    };
-    let marker = EndTxnMarker {
-        is_commit,
-        coordinator_epoch: 0,
-    };
-    let at = log.log_end();
-    let bytes = BatchBuilder::end_txn(stamp, marker, WallMillis::from_millis(1_000_000)).unwrap();
-    let bytes = bytes
-        .base_offset(at)
-        .leader_epoch(epoch(1))
-        .build()
-        .unwrap();
-    log.append_as_follower(&bytes, arrival().now).unwrap();
-}
-
-fn markers(log: &PartitionLog) -> Vec<(i64, i64, bool)> {
-    let control = batches(log)
-        .into_iter()
-        .filter(|(h, _)| h.attributes().is_control());
-    let of = |(h, _): (BatchHeader, Vec<u8>)| {
-        (
-            h.producer_id().unwrap().get(),
-            h.base_offset().get(),
-            h.delete_horizon().is_some(),
-        )
-    };
-    control.map(of).collect()
-}
-
-/// Gotcha 30, and the order in which a transaction goes: its aborted data, then its marker, then nothing is left.
-#[test]
-fn aborted_data_goes_at_once_and_markers_when_nothing_is_left() {
-    let (_disk, bench, mut log) = open(&config());
-    put(
-        &mut log,
-        &[("a", Some("committed before")), ("b", Some("b"))],
-    );
-    append(
-        &mut log,
-        epoch(1),
-        txn_batch(1, 0, &[("a", Some("aborted"))]),
-    )
-    .unwrap();
-    append(
-        &mut log,
-        epoch(1),
-        txn_batch(2, 0, &[("t", Some("in a transaction"))]),
-    )
-    .unwrap();
-    append(
-        &mut log,
-        epoch(1),
-        txn_batch(1, 1, &[("b", Some("aborted too"))]),
-    )
-    .unwrap();
-    end_txn(&mut log, 1, false);
-    end_txn(&mut log, 2, true);
-    // One whose end lies behind the cleaned part.
-    append(
-        &mut log,
-        epoch(1),
-        txn_batch(3, 0, &[("a", Some("aborted later"))]),
-    )
-    .unwrap();
-    fill(&mut log);
-    end_txn(&mut log, 3, false);
-    // And an open one.
-    append(&mut log, epoch(1), txn_batch(4, 0, &[("a", Some("open"))])).unwrap();
-    fill(&mut log);
-    settle(&mut log, &bench);
-    let opened = log.producers().first_open_transaction().unwrap();
-    let report = clean(&mut log, &bench);
-    assert!(
-        report.first_dirty <= opened,
-        "never past the last stable offset"
-    );
-    let found = records(&log);
-    let values = |found: &[Found], key: &str| -> Vec<String> {
-        let of = |found: &&Found| found.key.as_deref() == Some(key) && found.offset < opened.get();
-        found
-            .iter()
-            .filter(of)
-            .map(|found| found.value.clone().unwrap())
-            .collect()
-    };
-    assert_eq!(values(&found, "a"), ["committed before"]);
-    assert_eq!(values(&found, "b"), ["b"]);
-    assert_eq!(values(&found, "t"), ["in a transaction"]);
-    // Data was met in this round, so that markers stay. Each producer's last batch is its marker or its data.
-    assert_eq!(
-        markers(&log)
-            .iter()
-            .filter(|(_, at, _)| *at < opened.get())
-            .count(),
-        3
-    );
-    assert!(markers(&log).iter().all(|(_, _, has_horizon)| !has_horizon));
-
-    // The next round meets no data of 1, but an empty batch: that one is its producer's last. Nobody remembers it now.
-    end_txn(&mut log, 4, true);
-    bench.clock.advance(Duration::from_hours(48));
-    log.expire_producers(WallMillis::from_millis(1_000_000 + 48 * 3_600_000));
-    assert!(log.producers().is_empty());
-    let mut seen = Vec::new();
-    for _ in 0..4 {
-        fill(&mut log);
-        settle(&mut log, &bench);
-        clean(&mut log, &bench);
-        bench.clock.advance(DELETE_RETENTION);
-        let of_1: Vec<_> = markers(&log)
-            .into_iter()
-            .filter(|(id, ..)| *id == 1)
-            .collect();
-        seen.push(of_1.first().map(|(_, _, has_horizon)| *has_horizon));
-    }
-    assert_eq!(
-        seen.last(),
-        Some(&None),
-        "the aborted marker goes: {seen:?}"
-    );
-    assert!(seen.contains(&Some(true)), "after a horizon: {seen:?}");
-    assert!(
-        markers(&log).iter().any(|(id, ..)| *id == 2),
-        "that of data which stays stays"
-    );
-    assert_eq!(values(&records(&log), "t"), ["in a transaction"]);
 }
 
 #[test]
