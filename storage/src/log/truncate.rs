@@ -98,8 +98,8 @@ pub enum TruncateError {
 
 impl PartitionLog {
     /// Removes every batch that holds an offset at or above `target`, and forgets the leader epochs that begin there.
-    /// Returns the new log end: `target`, or the base offset of the batch that held it, or, where compaction has removed
-    /// what held it, the end of what is left below.
+    /// Returns the new log end, which is the end of the last batch that is left: `target`, or less where a batch held it or
+    /// compaction has removed what lay before it.
     ///
     /// At or above the log end no batch is removed, but epochs are: a leader that failed at once may have left one.
     /// Below the log start everything goes.
@@ -136,18 +136,11 @@ impl PartitionLog {
         let Some(visible) = view.visible(at) else {
             return Ok(self.bounds.log_end);
         };
-        let (position, new_end) = match visible.first_batch_reaching(target).map_err(fault)? {
-            Some((position, header)) if header.base_offset() <= target => {
-                (position, header.base_offset())
-            }
-            // Compaction removed what held the target. The next segment must begin where this one ends: anything else
-            // would look like a hole.
-            Some((position, _)) => (position, visible.end_before(position).map_err(fault)?),
-            None => (
-                visible.size,
-                visible.end_before(visible.size).map_err(fault)?,
-            ),
-        };
+        let reaching = visible.first_batch_reaching(target).map_err(fault)?;
+        let position = reaching.map_or(visible.size, |(position, _)| position);
+        // Not where the batch begins: compaction may have removed what lay before it, and the next segment must begin where
+        // this one ends. Anything else would look like a hole.
+        let new_end = visible.end_before(position).map_err(fault)?;
         if new_end <= self.bounds.log_start {
             // Nothing that may be read is left: the batch at the cut holds the log start too.
             let start = self.bounds.log_start;
