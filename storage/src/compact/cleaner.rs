@@ -1,9 +1,12 @@
 //! The node's cleaner: threads that look for the dirtiest log, clean it, and look again.
 //!
-//! - A log is cleaned by one thread at a time. Among those that are due the one with the largest dirty part goes first.
+//! - A log is cleaned by one thread at a time. Among those that are due, one that is overdue goes first, then the one with the
+//!   largest dirty part. One whose last round failed lets all others go first, so that no log keeps them from their turns.
 //! - A log that can't be cleaned is left alone until it is opened anew or truncated; the others go on.
+//! - A full disk is left alone until it has healed: a copy would take the room that healing needs.
 //! - The threads touch nothing but log files: what their work does to a partition is done by its writer.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +25,7 @@ use crate::directory::events::Clock;
 use crate::ids::DirectoryId;
 use crate::journal::LogKey;
 use crate::log_dir::LogDir;
+use crate::time::MonoMillis;
 
 /// The `log.cleaner.*` settings of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +74,15 @@ struct Chosen {
     dir: DirectoryId,
     log: CompactedLog,
     dirtiness: Dirtiness,
+}
+
+impl Chosen {
+    /// Whoever has more goes first.
+    fn rank(&self) -> (Reverse<MonoMillis>, bool, u32) {
+        let Dirtiness { is_overdue, .. } = self.dirtiness;
+        let ratio = self.dirtiness.ratio_ppm();
+        (Reverse(self.log.failed_at()), is_overdue, ratio)
+    }
 }
 
 impl LogCleaner {
@@ -159,7 +172,7 @@ impl Shared {
         !state.is_stopping
     }
 
-    /// Takes the dirtiest of the logs that are due.
+    /// Takes the log whose turn it is.
     fn choose(&self) -> Option<Chosen> {
         let mut best: Option<Chosen> = None;
         let mut max_dirty_ppm = 0;
@@ -183,18 +196,18 @@ impl Shared {
                         continue;
                     }
                 };
-                let ratio = dirtiness.ratio_ppm();
-                max_dirty_ppm = max_dirty_ppm.max(ratio);
-                let is_better = best.as_ref().is_none_or(|best| {
-                    (dirtiness.is_overdue, ratio)
-                        > (best.dirtiness.is_overdue, best.dirtiness.ratio_ppm())
-                });
-                if log.is_due(&dirtiness) && is_better && !self.is_busy(dir.id(), log.key()) {
-                    best = Some(Chosen {
-                        dir: dir.id(),
-                        log,
-                        dirtiness,
-                    });
+                max_dirty_ppm = max_dirty_ppm.max(dirtiness.ratio_ppm());
+                let is_candidate = !dir.is_disk_full()
+                    && log.is_due(&dirtiness)
+                    && !self.is_busy(dir.id(), log.key());
+                let chosen = Chosen {
+                    dir: dir.id(),
+                    log,
+                    dirtiness,
+                };
+                let is_better = |best: &Chosen| chosen.rank() > best.rank();
+                if is_candidate && best.as_ref().is_none_or(is_better) {
+                    best = Some(chosen);
                 }
             }
         }

@@ -9,7 +9,7 @@ use super::round::{CleanReport, CleanTools, Round};
 use crate::directory::Fault;
 use crate::journal::LogKey;
 use crate::log::{CompactionConfig, LogShared};
-use crate::time::WallMillis;
+use crate::time::{MonoMillis, WallMillis};
 use crate::view::{LogView, ReadError};
 
 /// An open log that is compacted.
@@ -30,6 +30,11 @@ impl CompactedLog {
     /// Whether a round found that it can't be cleaned.
     pub fn is_uncleanable(&self) -> bool {
         self.0.desk.is_uncleanable()
+    }
+
+    /// When its last round failed; zero if it did not.
+    pub(super) fn failed_at(&self) -> MonoMillis {
+        self.0.desk.failed_at()
     }
 
     /// How much of it waits for a round.
@@ -106,6 +111,12 @@ impl CompactedLog {
         waiting: &mut dyn Waiting,
     ) -> Result<CleanReport, CleanError> {
         let result = Round { log: self, tools }.run(waiting);
+        let failed_at = match &result {
+            Ok(_) => MonoMillis::ZERO,
+            // Never zero, which says that it did not.
+            Err(_) => self.0.directory.now().max(MonoMillis::from_millis(1)),
+        };
+        self.0.desk.set_failed_at(failed_at);
         result.map_err(|error| {
             tools.counters.count_failed_round();
             // A log that is taken away has its files renamed first: what is missed of them is no fault.

@@ -68,6 +68,7 @@ pub(super) fn copy(
     group: &Group<'_>,
     (rules, place, course): (&Rules<'_>, &mut Place, &mut Course<'_>),
 ) -> Result<Option<Cleaned>, CleanError> {
+    course.check_room(group.members.iter().map(|member| member.size).sum())?;
     let mut copy = Copy::create(log, config, group.base())?;
     // Asked after the file was opened: it is this log's own, and not that of a topic made anew under the name.
     course.check()?;

@@ -54,6 +54,19 @@ impl Course<'_> {
         }
     }
 
+    /// Whether the disk has room for a copy of `bytes`, and for the ballast and as much again, by which a disk that was full
+    /// is told from one that has healed.
+    pub(super) fn check_room(&self, bytes: u64) -> Result<(), CleanError> {
+        let directory = &self.log.directory;
+        let space = directory.fs.space(&directory.path);
+        let space = space.map_err(CleanError::of_call)?;
+        let needed = directory.ballast_bytes.saturating_mul(2);
+        if space.available < bytes.saturating_add(needed) {
+            return Err(CleanError::DiskFull);
+        }
+        Ok(())
+    }
+
     pub(super) fn count_read(&mut self, bytes: u64) -> Result<(), CleanError> {
         self.counters.count_read(bytes);
         self.pace(bytes)

@@ -4,12 +4,13 @@
 //! - A copy that was offered belongs to the writer once it has taken it: then it is put in place, whatever becomes of the
 //!   cleaner.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::rules::LastOfProducers;
 use super::swap::Cleaned;
 use crate::log::LogConfig;
+use crate::time::MonoMillis;
 use crate::view::LogView;
 
 /// What a round begins with: one moment of the log, as its writer knows it.
@@ -44,6 +45,8 @@ pub(crate) enum Turn {
 pub(crate) struct Desk {
     turn: Mutex<Turn>,
     is_uncleanable: AtomicBool,
+    /// When the last round failed, in milliseconds; 0 if it did not.
+    failed_at: AtomicU64,
 }
 
 impl Desk {
@@ -99,6 +102,15 @@ impl Desk {
     /// Whether a round found that the log can't be cleaned.
     pub(super) fn is_uncleanable(&self) -> bool {
         self.is_uncleanable.load(Ordering::Relaxed)
+    }
+
+    /// When the last round failed; zero if it did not.
+    pub(super) fn failed_at(&self) -> MonoMillis {
+        MonoMillis::from_millis(self.failed_at.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_failed_at(&self, at: MonoMillis) {
+        self.failed_at.store(at.as_millis(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_uncleanable(&self, is_uncleanable: bool) {

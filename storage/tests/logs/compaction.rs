@@ -18,6 +18,7 @@ use ottla_storage::time::WallMillis;
 use ottla_storage::{FileRange, LogReader, Offset, ProducerEpoch, ProducerId, Sequence};
 
 mod checkpoint;
+mod cleaner;
 mod crash;
 mod support;
 mod transactions;
