@@ -21,14 +21,14 @@ use super::scan::{Survey, map_keys, survey};
 use super::swap::{self, Cleaned};
 use super::throttle::Throttle;
 use super::transactions::TxnCourse;
-use crate::directory::Directory;
 use crate::directory::events::LogEvent;
 use crate::ids::Offset;
 use crate::view::LogView;
 
 /// How long the cleaner lets pass before it looks again for the writer's answer.
 const ANSWER_PAUSE: Duration = Duration::from_millis(5);
-/// A writer that has not answered for so long is gone: its queue is worked off in milliseconds.
+/// A writer that has not answered for so long is gone: its queue is worked off in milliseconds. Files that are not in place
+/// after so long get there without the cleaner, or the disk hangs; other logs are not to wait for them.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// What a finished round did.
@@ -189,7 +189,7 @@ impl Round<'_> {
 
     fn ask(&self, wish: Turn, waiting: &mut dyn Waiting) -> Result<Turn, CleanError> {
         let shared = &*self.log.0;
-        let directory: &Directory = &shared.directory;
+        let directory = &*shared.directory;
         if !shared.desk.ask(wish) {
             return Err(CleanError::Aborted);
         }
@@ -201,8 +201,9 @@ impl Round<'_> {
             if let Some(answer) = shared.desk.take_answer() {
                 return Ok(answer);
             }
-            let is_late = directory.now().since(since) > ANSWER_WAIT && !shared.desk.is_swapping();
-            if is_late || shared.is_closed() || !waiting.pass(ANSWER_PAUSE) {
+            let is_late = directory.now().since(since) > ANSWER_WAIT;
+            let is_over = shared.is_closed() || directory.is_offline();
+            if is_late || is_over || !waiting.pass(ANSWER_PAUSE) {
                 if let Some(cleaned) = shared.desk.take_back() {
                     cleaned.discard(shared);
                 }

@@ -1,5 +1,6 @@
 //! The cleaner's threads: whose turn it is, and when it is nobody's.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use ottla_jepsen::disk::SimDisk;
 use ottla_storage::Clock;
-use ottla_storage::compact::{CleanError, CleanerConfig, CleanerCounters, LogCleaner};
+use ottla_storage::compact::{CleanError, CleanerConfig, CleanerCounters, LogCleaner, Waiting};
 use ottla_storage::log::{LogConfig, PartitionLog, SegmentConfig};
 use ottla_storage::log_dir::LogDir;
 
@@ -143,4 +144,63 @@ fn a_full_disk_is_left_alone() {
     }
     assert_eq!(running.counters.failed_rounds(), 0);
     running.cleaner.stop();
+}
+
+/// A writer that takes copies, and a disk that does not put them in place.
+struct Hanging<'a> {
+    log: &'a mut PartitionLog,
+    bench: &'a Bench,
+    pauses: u32,
+    goes_offline: bool,
+}
+
+impl fmt::Debug for Hanging<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hanging")
+    }
+}
+
+impl Waiting for Hanging<'_> {
+    fn pass(&mut self, time: Duration) -> bool {
+        if time.is_zero() {
+            return true;
+        }
+        self.pauses += 1;
+        assert!(self.pauses < 20, "the round waits for ever");
+        if self.log.serve_cleaner() && self.goes_offline {
+            self.bench.dir.give_up(Duration::from_secs(30));
+        }
+        self.bench.clock.advance(Duration::from_secs(10));
+        true
+    }
+}
+
+/// The cleaner's thread waited for files that a hanging disk never put in place, and no log of any directory was cleaned any
+/// more.
+#[test]
+fn a_disk_that_hangs_does_not_keep_the_cleaner() {
+    for goes_offline in [false, true] {
+        let (_disk, bench, mut log) = open(&config());
+        for round in 0..40 {
+            put(&mut log, &[("a", Some(&format!("value {round}")))]);
+        }
+        fill(&mut log);
+        settle(&mut log, &bench);
+        let mut hanging = Hanging {
+            log: &mut log,
+            bench: &bench,
+            pauses: 0,
+            goes_offline,
+        };
+        let result = compacted(&bench, key(0)).clean(&tools(), &mut hanging);
+        assert!(matches!(result, Err(CleanError::Aborted)), "{result:?}");
+        if goes_offline {
+            assert!(hanging.pauses <= 2, "{} pauses", hanging.pauses);
+        } else {
+            // The files come late, and the next round goes on from there.
+            bench.dir.run_pending();
+            clean(&mut log, &bench);
+            assert_eq!(offsets_of(&records(&log), "a"), [39]);
+        }
+    }
 }
