@@ -186,13 +186,7 @@ impl Shared {
                 let dirtiness = match log.dirtiness() {
                     Ok(dirtiness) => dirtiness,
                     Err(error) => {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(
-                            topic = log.topic(),
-                            partition = log.key().partition,
-                            error,
-                            "how dirty a log is"
-                        );
+                        say_failed(&log, &error);
                         continue;
                     }
                 };
@@ -283,6 +277,14 @@ fn say_failed(log: &CompactedLog, error: &CleanError) {
                 "no room for a cleaned copy: tried again later"
             );
         }
-        _ => tracing::error!(topic, partition, error = reason, "the log can't be cleaned"),
+        _ if error.is_about_the_log() => {
+            tracing::error!(topic, partition, error = reason, "the log can't be cleaned");
+        }
+        _ => tracing::warn!(
+            topic,
+            partition,
+            error = reason,
+            "a round failed: tried again later"
+        ),
     }
 }

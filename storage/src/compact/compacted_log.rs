@@ -40,11 +40,13 @@ impl CompactedLog {
     /// How much of it waits for a round.
     ///
     /// # Errors
-    /// A segment can't be read.
-    pub fn dirtiness(&self) -> Result<Dirtiness, ReadError> {
+    /// A segment can't be read: [`CleanError`].
+    pub fn dirtiness(&self) -> Result<Dirtiness, CleanError> {
         let view = self.0.view.load_full();
         let config = self.0.config();
-        Ok(self.range(&view, &config.compaction)?.dirtiness)
+        let range = self.range(&view, &config.compaction);
+        let range = range.map_err(|error| self.judge(error.into()))?;
+        Ok(range.dirtiness)
     }
 
     /// Whether a round is due.
@@ -119,20 +121,20 @@ impl CompactedLog {
         self.0.desk.set_failed_at(failed_at);
         result.map_err(|error| {
             tools.counters.count_failed_round();
-            // A log that is taken away has its files renamed first: what is missed of them is no fault.
-            if self.0.is_closed() {
-                return CleanError::Aborted;
-            }
-            self.draw_consequence(&error);
-            error
+            self.judge(error)
         })
     }
 
-    fn draw_consequence(&self, error: &CleanError) {
+    /// What an error is in the light of what has become of the log, with its consequences drawn.
+    fn judge(&self, error: CleanError) -> CleanError {
+        // A log that is taken away has its files renamed first: what is missed of them is no fault.
+        if self.0.is_closed() || self.is_of_the_past(&error) {
+            return CleanError::Aborted;
+        }
         if error.is_about_the_log() {
             self.0.desk.set_uncleanable(true);
         }
-        if let CleanError::Io { source, is_sync } = error {
+        if let CleanError::Io { source, is_sync } = &error {
             let source = source.kind().into();
             self.0.directory.handle(if *is_sync {
                 Fault::Sync(source)
@@ -140,6 +142,16 @@ impl CompactedLog {
                 Fault::Call(source)
             });
         }
+        error
+    }
+
+    /// Whether it is about a segment that has left the log since, as retention has it: its file was renamed.
+    fn is_of_the_past(&self, error: &CleanError) -> bool {
+        let CleanError::Segment { base, .. } = error else {
+            return false;
+        };
+        let view = self.0.view.load();
+        view.segments.iter().all(|segment| segment.base() != *base)
     }
 }
 

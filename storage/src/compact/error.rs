@@ -11,7 +11,8 @@ use crate::view::ReadError;
 /// Why a round was not finished.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanError {
-    /// The log was truncated, closed or taken away, its settings changed, or the cleaner is to end.
+    /// The log was truncated or closed, is not compacted any more, or lost segments to retention; its writer or its disk does
+    /// not answer; a transaction has to end first; or the cleaner is to end.
     #[error("the round was given up")]
     Aborted,
     /// The disk is full: there is no room for the copy.
@@ -77,14 +78,12 @@ impl CleanError {
         }
     }
 
-    /// Whether another try can't help: the log is uncleanable.
+    /// Whether another try can't help: the log is uncleanable. A read that failed may not fail again.
     pub fn is_about_the_log(&self) -> bool {
         match self {
             Self::Aborted | Self::DiskFull | Self::Io { .. } => false,
-            Self::Segment { .. }
-            | Self::Batch { .. }
-            | Self::MapTooSmall { .. }
-            | Self::TooLarge { .. } => true,
+            Self::Segment { source, .. } => matches!(source, ScanError::Corrupt { .. }),
+            Self::Batch { .. } | Self::MapTooSmall { .. } | Self::TooLarge { .. } => true,
         }
     }
 }

@@ -643,6 +643,52 @@ fn a_log_may_be_compacted_and_cut_at_its_front() {
     assert_eq!(offsets_of(&records(&log), "a").len(), 1);
 }
 
+/// Retention may take a file away between two looks of a round. That was taken for damage, and the log was not cleaned any
+/// more until the next start.
+#[test]
+fn segments_that_retention_takes_away_beside_a_round_are_not_missed() {
+    let retention = RetentionConfig {
+        bytes: Some(2500),
+        ..RetentionConfig::default()
+    };
+    let config = Arc::new(LogConfig {
+        retention,
+        ..LogConfig::clone(&config())
+    });
+    let (disk, bench, mut log) = open(&config);
+    for round in 0..60 {
+        put(&mut log, &[(&format!("key {round}"), Some("y"))]);
+    }
+    fill(&mut log);
+    settle(&mut log, &bench);
+    // Opened anew, so that no file is open yet.
+    bench.close(log);
+    let mut log = bench.create(key(0), &config).unwrap();
+    settle(&mut log, &bench);
+    let result = clean_with(&mut log, &bench, &tools(), |log, bench, count| {
+        if count == 1 {
+            log.serve_cleaner();
+            assert!(log.apply_retention(arrival().now, log.log_end()).segments > 1);
+            bench.dir.run_pending();
+        }
+    });
+    assert!(matches!(result, Err(CleanError::Aborted)), "{result:?}");
+    assert!(!compacted(&bench, key(0)).is_uncleanable());
+    // A read that fails is not about the log either: here a file that is gone for a while.
+    let name = file(&segment_bases(&bench)[1]);
+    let bytes = disk.read(&name).unwrap();
+    let fs: Arc<dyn Fs> = Arc::new(disk.mount());
+    bench.close(log);
+    let mut log = bench.create(key(0), &config).unwrap();
+    settle(&mut log, &bench);
+    fs.remove(&name).unwrap();
+    let failed = clean_with(&mut log, &bench, &tools(), |_, _, _| {}).unwrap_err();
+    assert!(matches!(failed, CleanError::Segment { .. }), "{failed}");
+    assert!(!compacted(&bench, key(0)).is_uncleanable() && bench.dir.failure().is_none());
+    disk.plant(&name, bytes);
+    clean(&mut log, &bench);
+}
+
 /// R7: what is not committed, or not safe, is not cleaned.
 #[test]
 fn nothing_above_the_high_watermark_or_the_recovery_point_is_cleaned() {
