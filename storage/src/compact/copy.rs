@@ -30,12 +30,12 @@ pub(super) struct Place {
 /// Segments that become one.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    pub(super) originals: &'a [Arc<Segment>],
+    pub(super) originals: Vec<Arc<Segment>>,
     pub(super) members: &'a [Member],
 }
 
 impl Group<'_> {
-    fn base(&self) -> Offset {
+    pub(super) fn base(&self) -> Offset {
         self.members
             .first()
             .map_or(Offset::ZERO, |first| first.base)
@@ -43,6 +43,10 @@ impl Group<'_> {
 
     fn end(&self) -> Offset {
         self.members.last().map_or(Offset::ZERO, |last| last.end)
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.members.iter().map(|member| member.size).sum()
     }
 }
 
@@ -68,7 +72,7 @@ pub(super) fn copy(
     group: &Group<'_>,
     (rules, place, course): (&Rules<'_>, &mut Place, &mut Course<'_>),
 ) -> Result<Option<Cleaned>, CleanError> {
-    course.check_room(group.members.iter().map(|member| member.size).sum())?;
+    course.check_room(group.size())?;
     let mut copy = Copy::create(log, config, group.base())?;
     // Asked after the file was opened: it is this log's own, and not that of a topic made anew under the name.
     course.check()?;
@@ -190,7 +194,7 @@ impl Copy {
         // Batches were shown in order, so closing the index can not fail.
         let _ = self.index.close();
         Ok(Some(Cleaned {
-            originals: group.originals.to_vec(),
+            originals: group.originals.clone(),
             base,
             end,
             generation: course.generation(),

@@ -23,6 +23,8 @@ use super::throttle::Throttle;
 use super::transactions::TxnCourse;
 use crate::directory::events::LogEvent;
 use crate::ids::Offset;
+use crate::log::LogConfig;
+use crate::segment::Segment;
 use crate::view::LogView;
 
 /// How long the cleaner lets pass before it looks again for the writer's answer.
@@ -74,32 +76,39 @@ pub(super) struct Round<'a> {
 impl Round<'_> {
     pub(super) fn run(&self, waiting: &mut dyn Waiting) -> Result<CleanReport, CleanError> {
         let shared = &*self.log.0;
-        let start = self.begin(waiting)?;
-        let Start { view, config, .. } = &*start;
+        let Start {
+            view,
+            config,
+            producers,
+        } = *self.begin(waiting)?;
         let compaction = &config.compaction;
         let directory = &shared.directory;
+        let generation = view.generation;
         let mut course = Course {
             log: shared,
-            generation: view.generation,
+            generation,
             throttle: Throttle::new(self.tools.bytes_per_second, directory.now()),
             counters: &self.tools.counters,
             waiting,
             io_bytes: self.tools.io_bytes,
             records_bytes_max: compaction.records_bytes_max,
         };
-        let range = self.log.range(view, compaction)?;
-        let found = survey(view, &range, shared.stable_end(), &mut course)?;
-        let map = self.map(view, &range, &found, &mut course)?;
+        let range = self.log.range(&view, compaction)?;
+        let found = survey(&view, &range, shared.stable_end(), &mut course)?;
+        let map = self.map(&view, &range, &found, &mut course)?;
         let rules = Rules {
             map: &map.0,
             end: map.1,
             now: directory.clock.wall(),
             delete_retention: compaction.delete_retention,
-            producers: &start.producers,
+            producers: &producers,
             records_bytes_max: compaction.records_bytes_max,
         };
-        let report = self.copy_all(&start, &range, (&rules, &found), &mut course)?;
-        self.finish(&rules, view, report)
+        let work = Work::new(&view, &range, rules.end);
+        // From here on a segment that was replaced goes when its readers have let it go: the disk may need the room.
+        drop(view);
+        let report = self.copy_all(work, &config, (&rules, &found), &mut course)?;
+        self.finish(rules.end, generation, report)
     }
 
     /// Has the writer show the log as it is now.
@@ -130,49 +139,45 @@ impl Round<'_> {
 
     fn copy_all(
         &self,
-        start: &Start,
-        range: &CleaningRange,
+        work: Work,
+        config: &LogConfig,
         (rules, found): (&Rules<'_>, &Survey),
         course: &mut Course<'_>,
     ) -> Result<CleanReport, CleanError> {
-        let Start { view, config, .. } = start;
-        let members = members(view, range, rules.end);
+        let Work { members, originals } = work;
+        let mut originals = originals.into_iter();
         let mut place = Place {
             transactions: TxnCourse::new(&found.aborted, Offset::ZERO),
             epoch: None,
             records_dropped: 0,
         };
-        let bytes_before = members.iter().map(|member| member.size).sum();
         let mut report = CleanReport {
             segments_before: members.len(),
-            bytes_before,
+            bytes_before: members.iter().map(|member| member.size).sum(),
             ..CleanReport::default()
         };
         for group in groups(&members, config.segment.bytes.into()) {
             let own = Group {
-                originals: view.segments.get(group.clone()).unwrap_or_default(),
+                originals: originals.by_ref().take(group.len()).collect(),
                 members: members.get(group).unwrap_or_default(),
             };
-            let base = own.members.first().map_or(Offset::ZERO, |first| first.base);
-            let copied = copy(&self.log.0, config, &own, (rules, &mut place, course));
             report.segments_after += 1;
-            match copied {
+            match copy(&self.log.0, config, &own, (rules, &mut place, course)) {
                 Ok(Some(cleaned)) => {
                     report.bytes_after += cleaned.size;
                     self.swap(cleaned, course)?;
                 }
-                Ok(None) => {
-                    report.bytes_after += own.members.iter().map(|member| member.size).sum::<u64>();
-                    swap::discard(&self.log.0, base);
-                }
+                Ok(None) => report.bytes_after += own.size(),
                 Err(error) => {
                     // A log that was taken away has its directory's name changed, and takes the copy along.
                     if !self.log.0.is_closed() {
-                        swap::discard(&self.log.0, base);
+                        swap::discard(&self.log.0, own.base());
                     }
                     return Err(error);
                 }
             }
+            // The last reference is best let go here: a large file's end may take long, and the writer does not wait.
+            drop(own);
         }
         report.records_dropped = place.records_dropped;
         Ok(report)
@@ -214,20 +219,38 @@ impl Round<'_> {
 
     fn finish(
         &self,
-        rules: &Rules<'_>,
-        view: &LogView,
+        end: Offset,
+        generation: u64,
         report: CleanReport,
     ) -> Result<CleanReport, CleanError> {
         let shared = &*self.log.0;
-        let is_same = || shared.view.load().generation == view.generation && !shared.is_closed();
-        if !shared.directory.cleaned.set(shared.key, rules.end, is_same) {
+        let is_same = || shared.view.load().generation == generation && !shared.is_closed();
+        if !shared.directory.cleaned.set(shared.key, end, is_same) {
             return Err(CleanError::Aborted);
         }
         shared.directory.cleaned.write(&shared.directory)?;
         Ok(CleanReport {
-            first_dirty: rules.end,
+            first_dirty: end,
             ..report
         })
+    }
+}
+
+/// The segments that are to be copied.
+struct Work {
+    members: Vec<Member>,
+    originals: Vec<Arc<Segment>>,
+}
+
+impl Work {
+    /// Those that hold something below `end`.
+    fn new(view: &LogView, range: &CleaningRange, end: Offset) -> Self {
+        let members = members(view, range, end);
+        let originals = view.segments.iter().take(members.len());
+        Self {
+            originals: originals.cloned().collect(),
+            members,
+        }
     }
 }
 

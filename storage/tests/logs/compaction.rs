@@ -510,6 +510,37 @@ fn readers_keep_what_they_hold_through_a_round() {
     }
 }
 
+/// A round held the segments that it replaced until its end: of a large log the disk had to have room for a second one.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_round_has_replaced_goes_while_it_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let bench = start(Arc::new(StdFs), dir.path()).unwrap();
+    let mut log = bench.create(key(0), &config()).unwrap();
+    for round in 0..100 {
+        let own = format!("key {round}");
+        put(&mut log, &[("a", Some("x")), (&own, Some("stays"))]);
+    }
+    fill(&mut log);
+    settle(&mut log, &bench);
+    let removed = || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let names = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        names
+            .filter(|name| name.starts_with(dir.path()))
+            .filter(|name| name.to_string_lossy().ends_with(" (deleted)"))
+            .count()
+    };
+    let (mut most, mut swaps) = (0, 0);
+    clean_with(&mut log, &bench, &tools(), |log, _, _| {
+        most = most.max(removed());
+        swaps += u32::from(log.serve_cleaner());
+    })
+    .unwrap();
+    assert!(swaps > 5, "{swaps} swaps");
+    assert!(most <= 1, "{most} files that are gone held open");
+}
+
 #[test]
 fn a_truncation_ends_a_round_and_lowers_what_counts_as_clean() {
     let (disk, bench, mut log) = open(&config());
