@@ -27,18 +27,6 @@ pub(super) struct Course<'a> {
 }
 
 impl Course<'_> {
-    pub(super) const fn io_bytes(&self) -> usize {
-        self.io_bytes
-    }
-
-    pub(super) const fn records_bytes_max(&self) -> usize {
-        self.records_bytes_max
-    }
-
-    pub(super) const fn generation(&self) -> u64 {
-        self.generation
-    }
-
     /// Whether the log is still the one that the round began with.
     pub(super) fn check(&mut self) -> Result<(), CleanError> {
         self.check_after(Duration::ZERO)

@@ -141,7 +141,7 @@ pub(super) fn map_keys(
         let base = visible.base();
         let fault = |source| CleanError::Segment { base, source };
         let file = visible.file().map_err(fault)?;
-        let mut reader = BatchReader::new(&**file, visible.size, course.io_bytes());
+        let mut reader = BatchReader::new(&**file, visible.size, course.io_bytes);
         while let Some(batch) = reader.next().map_err(fault)? {
             let header = *batch.header();
             if header.base_offset() >= found.end {
@@ -153,7 +153,7 @@ pub(super) fn map_keys(
                     let marker = marker_of(&batch).map_err(batch_fault)?;
                     transactions.pass_control(&header, marker);
                 } else if !transactions.pass_data(&header)
-                    && !map_batch(&batch, map, course.records_bytes_max()).map_err(batch_fault)?
+                    && !map_batch(&batch, map, course.records_bytes_max).map_err(batch_fault)?
                 {
                     return ended_at(range, &header);
                 }

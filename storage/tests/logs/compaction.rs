@@ -468,6 +468,40 @@ fn a_copy_is_synced_while_it_is_written() {
     assert!(written > 8000, "{written}");
 }
 
+/// Segments of which nothing goes were written out in full, and thrown away.
+#[test]
+fn a_segment_that_stays_as_it_is_is_not_written() {
+    let (_disk, bench, mut log) = open(&config());
+    for round in 0..60 {
+        put(&mut log, &[(&format!("key {round}"), Some("stays"))]);
+    }
+    fill(&mut log);
+    settle(&mut log, &bench);
+    clean(&mut log, &bench);
+    let before = batches(&log);
+    // In the middle of a segment, and nowhere else.
+    let new = log.log_end().get();
+    put(&mut log, &[("key 21", Some("new"))]);
+    fill(&mut log);
+    settle(&mut log, &bench);
+    let tools = tools();
+    let is_written = |name: &String| name.ends_with(".cleaned");
+    let mut copies = 0;
+    clean_with(&mut log, &bench, &tools, |_, bench, _| {
+        copies += bench.files().iter().filter(|name| is_written(name)).count();
+    })
+    .unwrap();
+    let after = batches(&log);
+    assert_eq!(offsets_of(&records(&log), "key 21"), [new]);
+    // All but that batch are what they were, and those of the filler.
+    let mut kept = before.iter().take(60);
+    assert!(kept.all(|batch| after.contains(batch) != (batch.0.base_offset() == offset(21))));
+    // The segment of that batch, and those of the dirty part in which fillers go.
+    assert!((1..=3).contains(&copies), "{copies} copies");
+    let written = tools.counters.bytes_written();
+    assert!(written < 3000, "{written} bytes written");
+}
+
 /// S5: what a reader was given stays what it is, and an old view still answers.
 #[test]
 fn readers_keep_what_they_hold_through_a_round() {
