@@ -13,9 +13,6 @@ use crate::ids::Offset;
 use crate::segment::scan::ScanError;
 use crate::view::LogView;
 
-/// Headers that are read before somebody looks whether the round goes on.
-const HEADERS_PER_TURN: usize = 4096;
-
 /// What the headers of a log say.
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -47,7 +44,7 @@ pub(super) fn survey(
         let fault = |source| CleanError::Segment { base, source };
         let file = visible.file().map_err(fault)?;
         let mut headers = visible.headers(0).map_err(fault)?;
-        let mut count = 0;
+        let mut counted = 0;
         while let Some((position, header)) = headers.next().map_err(fault)? {
             let is_beyond = header.base_offset() >= range.end;
             let is_done = is_beyond && transactions.first_open().is_none();
@@ -68,12 +65,13 @@ pub(super) fn survey(
                     dirty_records = dirty_records.saturating_add(records);
                 }
             }
-            count += 1;
-            if count % HEADERS_PER_TURN == 0 {
-                course.check()?;
+            let uncounted = headers.bytes_read() - counted;
+            if uncounted >= course.io_bytes as u64 {
+                course.count_read(uncounted)?;
+                counted += uncounted;
             }
         }
-        course.check()?;
+        course.count_read(headers.bytes_read() - counted)?;
     }
     let end = transactions.first_open();
     let end = end.map_or(range.end, |open| open.min(range.end));

@@ -38,6 +38,7 @@ pub(crate) struct HeaderScan<'a> {
     chunk: [u8; CHUNK_BYTES],
     chunk_at: u64,
     chunk_len: usize,
+    bytes_read: u64,
 }
 
 impl<'a> HeaderScan<'a> {
@@ -49,7 +50,13 @@ impl<'a> HeaderScan<'a> {
             chunk: [0; CHUNK_BYTES],
             chunk_at: 0,
             chunk_len: 0,
+            bytes_read: 0,
         }
+    }
+
+    /// The bytes read so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// The position and header of the next batch; `None` at the end.
@@ -79,6 +86,7 @@ impl<'a> HeaderScan<'a> {
             .read_at(&mut self.chunk, position)
             .map_err(|source| ScanError::Io { position, source })?;
         self.chunk_at = position;
+        self.bytes_read += self.chunk_len as u64;
         let bytes = self.chunk.get(..self.chunk_len).unwrap_or_default();
         BatchHeader::decode(bytes).map_err(|_| ScanError::Corrupt { position })
     }
