@@ -85,7 +85,8 @@ pub(crate) struct Growing {
     pub(crate) index: SegmentIndex,
     /// The highest timestamp of the segment's first batch.
     pub(crate) first_timestamp: Option<WallMillis>,
-    /// When the segment was begun or opened; stands in for a first timestamp that is not known.
+    /// When the segment was begun, and stands in for a first timestamp that is not known. Of one that was found, the first
+    /// timestamp, or when it was opened.
     pub(crate) created: Option<WallMillis>,
     pub(crate) tail: Option<(Offset, u64)>,
 }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::batch::{BatchHeader, BatchView};
+use crate::batch::BatchView;
 use crate::directory::{Directory, Fault};
 use crate::fs::Fs;
 use crate::ids::{LeaderEpoch, LogId, Offset};

@@ -9,6 +9,7 @@ use super::round::{CleanReport, CleanTools, Round};
 use crate::directory::Fault;
 use crate::journal::LogKey;
 use crate::log::{CompactionConfig, LogShared};
+use crate::segment::scan::first_timestamp;
 use crate::time::{MonoMillis, WallMillis};
 use crate::view::{LogView, ReadError};
 
@@ -90,7 +91,7 @@ impl CompactedLog {
                 size: view.size_of(at),
                 latest,
                 first: if is_asked {
-                    first_timestamp(view, at)?
+                    first_timestamp_of(view, at)?
                 } else {
                     None
                 },
@@ -155,13 +156,12 @@ impl CompactedLog {
     }
 }
 
-fn first_timestamp(view: &LogView, at: usize) -> Result<Option<WallMillis>, ReadError> {
+fn first_timestamp_of(view: &LogView, at: usize) -> Result<Option<WallMillis>, ReadError> {
     let Some(visible) = view.visible(at).filter(|visible| visible.size > 0) else {
         return Ok(None);
     };
     let base = visible.base();
     let fault = |source| ReadError::Segment { base, source };
-    let first = visible.headers(0).map_err(fault)?.next().map_err(fault)?;
-    let timestamp = first.map(|(_, header)| header.max_timestamp());
-    Ok(timestamp.filter(|timestamp| *timestamp > WallMillis::NONE))
+    let file = visible.file().map_err(fault)?;
+    first_timestamp(&**file, visible.size).map_err(fault)
 }

@@ -102,15 +102,23 @@ impl PartitionLog {
         (are_same && next.base() == cleaned.end).then_some(at)
     }
 
-    /// Ends an active segment whose first record is older than `max.compaction.lag.ms`: the cleaner takes sealed segments
-    /// only, and a log that nobody appends to would never have another.
+    /// Ends an active segment whose first record has waited for longer than `max.compaction.lag.ms`: the cleaner takes sealed
+    /// segments only, and a log that nobody appends to would never have another.
     pub(super) fn roll_if_overdue(&mut self, now: WallMillis) {
         let compaction = &self.config.compaction;
         let (true, Some(lag_max)) = (compaction.is_enabled, compaction.lag_max) else {
             return;
         };
-        let first = self.active.first_timestamp.or(self.active.created);
-        let is_overdue = first.is_some_and(|first| first.saturating_add(lag_max) < now);
+        let Growing {
+            first_timestamp,
+            created,
+            ..
+        } = self.active;
+        // A record may claim to be older than it is. One that came just now has not waited for so long: without this, every
+        // pass would find another, and end another segment.
+        let is_overdue = first_timestamp
+            .max(created)
+            .is_some_and(|since| since.saturating_add(lag_max) < now);
         if self.active.size > 0 && is_overdue && !self.is_backlogged() {
             self.roll(now);
         }

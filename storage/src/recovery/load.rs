@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use super::epochs::Epochs;
 use super::leftovers::{self, Listing};
-use super::{
-    BatchHeader, Fault, FileKind, Found, LogState, Offset, OpenError, ReadError, ScanError, Site,
-    epochs,
-};
+use super::{Fault, FileKind, Found, LogState, Offset, OpenError, ReadError, Site, epochs};
 use crate::fs::{File, OpenMode, read_all};
 use crate::index::SegmentIndex;
 use crate::log::{Growing, files, index_limits, observe};
 use crate::producer_state::ProducerStates;
-use crate::segment::scan::HeaderScan;
+use crate::segment::scan::{HeaderScan, first_timestamp};
 use crate::segment::{Segment, write_index_files};
 
 /// No index file is larger: 2^31 bytes of log with an entry every few bytes is not a thing.
@@ -136,7 +133,9 @@ fn open_active(
     }
     let indexed = growing.index.offsets().last();
     scan_into(&mut growing, &**file, base, state.active_size, indexed)?;
-    growing.first_timestamp = first_timestamp(&**file, base, state.active_size)?;
+    let first = first_timestamp(&**file, state.active_size);
+    growing.first_timestamp = first.map_err(|source| ReadError::Segment { base, source })?;
+    growing.created = growing.first_timestamp.or(growing.created);
     Ok(growing)
 }
 
@@ -167,15 +166,4 @@ fn scan_into(
     }
     growing.size = size;
     Ok(())
-}
-
-fn first_timestamp(
-    file: &dyn File,
-    base: Offset,
-    size: u64,
-) -> Result<Option<crate::time::WallMillis>, OpenError> {
-    let fault = |source: ScanError| ReadError::Segment { base, source };
-    let first = HeaderScan::new(file, 0, size).next().map_err(fault)?;
-    let timestamp = first.map(|(_, header): (u64, BatchHeader)| header.max_timestamp());
-    Ok(timestamp.filter(|timestamp| *timestamp > crate::time::WallMillis::NONE))
 }

@@ -6,6 +6,7 @@ use std::io;
 
 use crate::batch::{BatchHeader, HEADER_SIZE};
 use crate::fs::File;
+use crate::time::WallMillis;
 
 /// Read at once: a page, which is also the usual distance of two index entries.
 const CHUNK_BYTES: usize = 4096;
@@ -98,4 +99,11 @@ impl<'a> HeaderScan<'a> {
             .get(skip..self.chunk_len)
             .filter(|bytes| bytes.len() >= HEADER_SIZE)
     }
+}
+
+/// The timestamp of the first batch below `size`, if it has one.
+pub(crate) fn first_timestamp(file: &dyn File, size: u64) -> Result<Option<WallMillis>, ScanError> {
+    let first = HeaderScan::new(file, 0, size).next()?;
+    let timestamp = first.map(|(_, header)| header.max_timestamp());
+    Ok(timestamp.filter(|timestamp| *timestamp > WallMillis::NONE))
 }
