@@ -42,16 +42,9 @@ pub enum CleanError {
         /// What is wrong with it.
         source: RuleError,
     },
-    /// `log.cleaner.dedupe.buffer.size` holds not even the keys of one batch.
-    #[error(
-        "{records} records of the batch at offset {base_offset} are more than log.cleaner.dedupe.buffer.size has room for"
-    )]
-    MapTooSmall {
-        /// The batch's base offset.
-        base_offset: Offset,
-        /// Its records.
-        records: i32,
-    },
+    /// The map of keys has no room for one.
+    #[error("log.cleaner.dedupe.buffer.size has no room for a single key")]
+    MapTooSmall,
     /// The copy has become larger than a segment can be.
     #[error("the copy of segment {base} is larger than 2 GiB")]
     TooLarge {
@@ -83,7 +76,7 @@ impl CleanError {
         match self {
             Self::Aborted | Self::DiskFull | Self::Io { .. } => false,
             Self::Segment { source, .. } => matches!(source, ScanError::Corrupt { .. }),
-            Self::Batch { .. } | Self::MapTooSmall { .. } | Self::TooLarge { .. } => true,
+            Self::Batch { .. } | Self::MapTooSmall | Self::TooLarge { .. } => true,
         }
     }
 }

@@ -144,10 +144,12 @@ impl Rules<'_> {
         for raw in records.iter_raw() {
             let raw = raw?;
             let is_tombstone = raw.record.value.is_none();
+            // The end may lie inside of the batch: what is behind it is judged by the next round.
+            let is_judged = raw.record.offset < self.end;
             let is_over = is_tombstone
                 && (self.is_past(horizon) || is_planted("a-tombstone-stays-for-its-time"));
-            if self.is_latest(&raw) && !is_over {
-                has_tombstone |= is_tombstone;
+            if !is_judged || (self.is_latest(&raw) && !is_over) {
+                has_tombstone |= is_tombstone && is_judged;
                 kept.push(raw);
             } else {
                 records_dropped += 1;

@@ -119,7 +119,8 @@ pub(super) fn batch_fault(header: &BatchHeader, source: RuleError) -> CleanError
     }
 }
 
-/// Maps the keys of the dirty part, batch by batch, as far as there is room. Returns where that ended.
+/// Maps the keys of the dirty part, as far as there is room. Returns where that ended, which may be inside of a batch: one
+/// with more records than there is room for must not keep the log from being cleaned.
 pub(super) fn map_keys(
     view: &LogView,
     range: &CleaningRange,
@@ -150,10 +151,11 @@ pub(super) fn map_keys(
                 if header.attributes().is_control() {
                     let marker = marker_of(&batch).map_err(batch_fault)?;
                     transactions.pass_control(&header, marker);
-                } else if !transactions.pass_data(&header)
-                    && !map_batch(&batch, map, course.records_bytes_max).map_err(batch_fault)?
-                {
-                    return ended_at(range, &header);
+                } else if !transactions.pass_data(&header) {
+                    let full_at = map_batch(&batch, range, map, course.records_bytes_max);
+                    if let Some(end) = full_at.map_err(batch_fault)? {
+                        return ended_at(range, end);
+                    }
                 }
             }
             course.count_read(reader.take_bytes_read())?;
@@ -162,38 +164,31 @@ pub(super) fn map_keys(
     Ok(found.end)
 }
 
-/// A map that is full ends the dirty part before the batch that does not fit. If nothing fits, no round ever would.
-fn ended_at(range: &CleaningRange, header: &BatchHeader) -> Result<Offset, CleanError> {
-    let end = header.base_offset();
+/// A map that is full ends the dirty part before the record that does not fit. If nothing fits, no round ever would.
+fn ended_at(range: &CleaningRange, end: Offset) -> Result<Offset, CleanError> {
     if end > range.first_dirty {
         Ok(end)
     } else {
-        Err(CleanError::MapTooSmall {
-            base_offset: end,
-            records: header.record_count(),
-        })
+        Err(CleanError::MapTooSmall)
     }
 }
 
-/// Maps all keys of a batch; false, and none is mapped, if they may not all have room.
+/// Maps the keys of the dirty part of a batch; the offset of the first record for which there is no room.
 fn map_batch(
     batch: &BatchView<'_>,
+    range: &CleaningRange,
     map: &mut OffsetMap,
     records_bytes_max: usize,
-) -> Result<bool, RuleError> {
-    let header = batch.header();
-    let needed = usize::try_from(header.record_count()).unwrap_or_default();
-    if needed > map.room() {
-        return Ok(false);
-    }
+) -> Result<Option<Offset>, RuleError> {
     let records = batch.records(records_bytes_max)?;
     for record in &records {
         let record = record?;
-        if let Some(key) = record.key
+        if record.offset >= range.first_dirty
+            && let Some(key) = record.key
             && !map.put(key, record.offset)
         {
-            return Ok(false);
+            return Ok(Some(record.offset));
         }
     }
-    Ok(true)
+    Ok(None)
 }
