@@ -322,7 +322,7 @@ pub static TOPIC_KEYS: &[TopicKey] = &[
             valid: Valid::Between(1, 2_147_483_639),
             update: Update::Dynamic,
             effect: Effect::Used,
-            doc: "The largest size of one record after decompression that the broker accepts where it decompresses.",
+            doc: "The largest size of one record after decompression that the broker accepts where it decompresses; 256 MiB at most in a compacted topic.",
         },
         synonyms: &[Synonym {
             broker: "max.decompressed.message.bytes",

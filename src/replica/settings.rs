@@ -12,8 +12,12 @@ use ottla_storage::validate::{Policy, RecordChecks, TimestampPolicy};
 use super::core::effect::Settings;
 use crate::config::{self, StorageConfig, TopicConfig, ValidateRecords};
 
-/// A batch that decompresses to more than this is not cleaned: the cleaner holds it in memory.
+/// A batch that decompresses to more than this is not cleaned: the cleaner holds it in memory. So no compacted topic takes
+/// one, and what was taken is cleaned, whatever `max.decompressed.message.bytes` is meanwhile.
 const CLEANED_RECORDS_BYTES_MAX: usize = 256 << 20;
+/// The size of a compacted log's segments. A file's positions have 31 bits, and what is left of batches may be larger than
+/// they were, because it is compressed anew.
+const CLEANED_SEGMENT_SIZE_MAX: u32 = i32::MAX.unsigned_abs() - (128 << 20);
 
 /// A topic's configuration, taken apart for one of its partitions.
 #[derive(Debug)]
@@ -76,8 +80,12 @@ fn policy(topic: &TopicConfig) -> Policy {
     };
     Policy {
         message_size_max: size(topic.batch_size_max),
-        segment_size_max: size(topic.segment_size),
-        decompressed_size_max: size(topic.record_size_max),
+        segment_size_max: size(segment_size(topic)),
+        decompressed_size_max: if topic.cleanup.compact {
+            size(topic.record_size_max).min(CLEANED_RECORDS_BYTES_MAX)
+        } else {
+            size(topic.record_size_max)
+        },
         is_compacted: topic.cleanup.compact,
         timestamps: TimestampPolicy {
             kind: match topic.timestamp_type {
@@ -105,9 +113,9 @@ fn size(bytes: u32) -> usize {
 fn log_config(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> LogConfig {
     LogConfig {
         segment: SegmentConfig {
-            bytes: topic.segment_size,
+            bytes: segment_size(topic),
             age: segment_age_max(topic),
-            jitter: part_of(topic.segment_jitter_max, jitter),
+            jitter: part_of(topic.segment_jitter_max.min(segment_age_max(topic)), jitter),
             index_bytes: topic.index_size_max,
             index_interval_bytes: topic.index_interval,
         },
@@ -129,6 +137,14 @@ fn log_config(topic: &TopicConfig, storage: &StorageConfig, jitter: u64) -> LogC
             expiry: storage.producer_id_expiration,
         },
         compaction: compaction(topic),
+    }
+}
+
+fn segment_size(topic: &TopicConfig) -> u32 {
+    if topic.cleanup.compact {
+        topic.segment_size.min(CLEANED_SEGMENT_SIZE_MAX)
+    } else {
+        topic.segment_size
     }
 }
 
@@ -156,7 +172,7 @@ fn compaction(topic: &TopicConfig) -> CompactionConfig {
         lag_min: topic.compaction_lag_min,
         lag_max: (lag_max < never).then_some(lag_max),
         delete_retention: topic.delete_retention,
-        records_bytes_max: size(topic.record_size_max).min(CLEANED_RECORDS_BYTES_MAX),
+        records_bytes_max: CLEANED_RECORDS_BYTES_MAX,
     }
 }
 
@@ -164,4 +180,60 @@ fn compaction(topic: &TopicConfig) -> CompactionConfig {
 fn part_of(max: Duration, jitter: u64) -> Duration {
     let millis = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(if millis == 0 { 0 } else { jitter % millis })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layers, NodeConfig, Sources};
+
+    fn config(flags: &[(&str, &str)]) -> (TopicConfig, StorageConfig) {
+        let flags = flags.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        let config = NodeConfig::load(&Sources {
+            flags: flags.collect(),
+            ..Sources::default()
+        });
+        let config = config.unwrap();
+        let topic = TopicConfig::resolve(&Layers::of_static(&config.values), 1);
+        (topic, config.storage)
+    }
+
+    /// The cleaner refused what produce had accepted: one such batch, and the partition was not compacted any more.
+    #[test]
+    fn a_compacted_topic_takes_only_what_can_be_cleaned() {
+        for (policy_of, limit, accepted) in [
+            ("compact", "2147483639", 256 << 20),
+            ("compact,delete", "1000", 1000),
+            ("delete", "2147483639", 2_147_483_639),
+        ] {
+            let (topic, storage) = config(&[
+                ("log.cleanup.policy", policy_of),
+                ("max.decompressed.message.bytes", limit),
+                ("log.segment.bytes", "2147483647"),
+            ]);
+            let policy = policy(&topic);
+            let log = log_config(&topic, &storage, 7);
+            assert_eq!(policy.decompressed_size_max, accepted, "{policy_of}");
+            // The setting may have been larger when the log's batches came.
+            assert_eq!(log.compaction.records_bytes_max, 256 << 20);
+            let room = i32::MAX.unsigned_abs() - log.segment.bytes;
+            assert_eq!(room > 0, topic.cleanup.compact);
+            assert_eq!(policy.segment_size_max, size(log.segment.bytes));
+        }
+    }
+
+    /// A jitter above the age made a segment too old with its second batch.
+    #[test]
+    fn the_jitter_is_a_part_of_the_age() {
+        let (topic, storage) = config(&[
+            ("log.cleanup.policy", "compact"),
+            ("log.cleaner.max.compaction.lag.ms", "60000"),
+            ("log.roll.jitter.ms", "3600000"),
+        ]);
+        for jitter in [7, 59_999, 60_000, 1_000_007, u64::MAX] {
+            let SegmentConfig { age, jitter, .. } = log_config(&topic, &storage, jitter).segment;
+            assert_eq!(age, Duration::from_mins(1));
+            assert!(jitter < age, "{jitter:?}");
+        }
+    }
 }
