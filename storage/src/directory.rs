@@ -193,14 +193,14 @@ impl Directory {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the cleaner see an open log, or not.
-    pub(crate) fn set_compacted(&self, log: &Arc<LogShared>, is_compacted: bool) {
-        let mut compacted = self.lock_compacted();
-        if is_compacted {
-            compacted.insert(log.key, Arc::downgrade(log));
-        } else {
-            compacted.remove(&log.key);
-        }
+    /// Lets the cleaner see an open log.
+    pub(crate) fn add_compacted(&self, log: &Arc<LogShared>) {
+        self.lock_compacted().insert(log.key, Arc::downgrade(log));
+    }
+
+    /// A log is closed, or not compacted.
+    pub(crate) fn remove_compacted(&self, key: LogKey) {
+        self.lock_compacted().remove(&key);
     }
 
     /// The open logs that are compacted.

@@ -1,7 +1,7 @@
 //! Which neighbouring segments become one.
 //!
-//! - A copy is no larger than its originals and never wider than 31 bits of offsets, so a group of originals that fits a
-//!   segment has a copy that does.
+//! - A group's offsets have 31 bits at most, and its copy has no more of them. Its bytes may be a few more than its originals',
+//!   where a batch was compressed anew: a compacted log's segments are kept small enough for that.
 //! - A single segment is a group, whatever its size.
 
 use std::ops::Range;

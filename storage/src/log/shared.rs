@@ -131,6 +131,8 @@ impl LogShared {
 
     pub(crate) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
+        // Where no cleaner runs, nobody else would take it off the list.
+        self.directory.remove_compacted(self.key);
     }
 
     fn tails(&self) -> MutexGuard<'_, Vec<Tail>> {
@@ -186,8 +188,11 @@ impl LogShared {
     pub(crate) fn set_config(self: &Arc<Self>, config: &Arc<LogConfig>) {
         self.lock().settle_after = config.flush.settle_after();
         self.config.store(Arc::clone(config));
-        self.directory
-            .set_compacted(self, config.compaction.is_enabled);
+        if config.compaction.is_enabled {
+            self.directory.add_compacted(self);
+        } else {
+            self.directory.remove_compacted(self.key);
+        }
     }
 
     /// A name in the log's directory was made or changed: the next flush syncs the directory.
