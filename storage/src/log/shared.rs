@@ -330,8 +330,9 @@ impl LogShared {
         let now = self.view.load();
         let is_quiet = durable.writes == view.writes && durable.generation == view.generation;
         let is_clean = is_settling && durable.is_dirty && is_quiet && self.has_no_file_work();
-        let is_segment_done =
-            durable.journaled < now.active_base() && now.active_base() <= durable.flushed;
+        let active_base = now.active_base();
+        let is_segment_done = active_base <= durable.flushed
+            && (durable.journaled < active_base || self.is_behind(&durable, active_base));
         if is_clean || is_segment_done || (is_settling && durable.journaled < durable.flushed) {
             let is_dirty = durable.is_dirty && !is_clean;
             let state = self.state(&durable, &now, is_dirty);
@@ -346,6 +347,14 @@ impl LogShared {
             }
         }
         Ok(durable.flushed)
+    }
+
+    /// Whether the journal names an earlier segment as the active one, although it has heard of all below `active_base`: an
+    /// idle log, clean as it is, has begun another. The cleaner may change what the journal still describes.
+    fn is_behind(&self, durable: &Durable, active_base: Offset) -> bool {
+        let is_idle = durable.journaled == active_base;
+        let journaled = || self.directory.journal.state(self.key);
+        is_idle && journaled().is_some_and(|state| state.active_base < active_base)
     }
 
     /// The writer's last word: everything is on stable storage. Not clean if file work is left undone.
