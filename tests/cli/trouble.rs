@@ -1,6 +1,7 @@
 //! `consume` in trouble that lasts: what it lives through, what it gives up, and what is committed then.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ottla::wire::api::ApiKey;
@@ -73,17 +74,24 @@ fn a_partition_without_a_leader_holds_up_none_that_a_group_gives_with_it() {
 /// The question for metadata was waited for by who sends heartbeats and looks for signals.
 #[test]
 fn a_broker_that_does_not_answer_holds_up_no_heartbeat_and_no_signal() {
-    // First the command's, then two for where the partition begins and ends; the fourth is the one that
-    // the refused fetch leads to.
-    let broker = broker(vec![Some(batch(0, "a"))], |api, n| match api {
-        ApiKey::Metadata if n >= 3 => Fate::Unheard,
-        ApiKey::Fetch if n == 1 => Fate::Refused(ErrorCode::NotLeaderOrFollower),
+    let (is_refused, is_unheard) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
+    let unheard = Arc::clone(&is_unheard);
+    let broker = broker(vec![Some(batch(0, "a"))], move |api, n| match api {
+        // The question for metadata that this leads to has no answer.
+        ApiKey::Fetch if n == 1 => {
+            is_refused.store(true, Ordering::SeqCst);
+            Fate::Refused(ErrorCode::NotLeaderOrFollower)
+        }
+        ApiKey::Metadata if is_refused.load(Ordering::SeqCst) => {
+            unheard.store(true, Ordering::SeqCst);
+            Fate::Unheard
+        }
         _ => Fate::Answered,
     });
     let line = "consume t --group g --from-beginning --timeout 5m";
     let mut consumer = start(&broker, line);
     assert_eq!(consumer.line(), "a\n");
-    until(|| broker.count(ApiKey::Metadata), |count| *count > 3);
+    until(|| is_unheard.load(Ordering::SeqCst), |is_so| *is_so);
     let beats = broker.count(ApiKey::ConsumerGroupHeartbeat);
     until(
         || broker.count(ApiKey::ConsumerGroupHeartbeat),
