@@ -344,6 +344,11 @@ impl Partition {
         for action in self.actions.drain(..) {
             match action {
                 Action::Answer(ask, response) => serving.answer(ask, response),
+                Action::Note(group, note) => {
+                    // Names and reasons are clients' words.
+                    let (group, note) = (group.as_str(), note.escape_debug());
+                    tracing::info!(group, "consumer groups: {note}");
+                }
                 Action::Append(id, records) => match batch::encode(&records, cx.wall) {
                     Ok(bytes) => serving.unsent.push_back(Unsent {
                         id,

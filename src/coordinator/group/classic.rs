@@ -124,7 +124,8 @@ impl ClassicGroup {
         let has_nothing = |member: &Member| member.known.assignment.is_empty();
         let is_unsettled = !self.members.is_empty() && self.members.iter().all(has_nothing);
         if is_unsettled || self.members.len() > cx.settings.size_max {
-            self.rebalance(cx, fx);
+            let why = "its assignment is not in the log, or it is too large";
+            self.rebalance(cx, format_args!("{why}"), fx);
         }
     }
 

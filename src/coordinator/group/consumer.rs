@@ -119,7 +119,13 @@ impl ConsumerGroup {
     /// Fences the members whose time is up.
     pub fn tick(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
         let mut late = Vec::new();
-        while let Some((id, _)) = self.timers.pop_due(cx.now) {
+        while let Some((id, timer)) = self.timers.pop_due(cx.now) {
+            let why = match timer {
+                Timer::Session => "its session ended",
+                Timer::Rebalance => "it did not give up what it was told to in time",
+                Timer::Join | Timer::Sync => "it did not join again in time",
+            };
+            fx.note(format_args!("{id} is out: {why}"));
             late.push(id);
         }
         late.sort_unstable();

@@ -1,5 +1,7 @@
 //! What a decision leads to, and what it may look at.
 
+use std::fmt::{self, Write as _};
+
 use ottla_storage::time::{MonoMillis, WallMillis};
 
 use super::record::Record;
@@ -28,12 +30,37 @@ pub struct Effects {
     pub records: Vec<Record>,
     /// To be answered, each once.
     pub answers: Vec<(AskId, Response)>,
+    /// For the operator's log: why a group rebalances, and who is gone.
+    pub notes: Vec<String>,
+}
+
+/// What a client says of its reasons, cut to what the operator's log can take.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a>(pub Option<&'a str>);
+
+/// Kafka's clients say no more.
+const SAID_CHARS_MAX: usize = 255;
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(said) = self.0.filter(|said| !said.is_empty()) else {
+            return Ok(());
+        };
+        f.write_str(": ")?;
+        let mut said = said.chars().take(SAID_CHARS_MAX);
+        said.try_for_each(|c| f.write_char(c))
+    }
 }
 
 impl Effects {
     /// Appends a record.
     pub fn write(&mut self, record: Record) {
         self.records.push(record);
+    }
+
+    /// Tells the operator.
+    pub fn note(&mut self, note: fmt::Arguments<'_>) {
+        self.notes.push(note.to_string());
     }
 
     /// Answers a request.

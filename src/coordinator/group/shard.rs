@@ -49,6 +49,8 @@ pub enum Action {
     Append(BatchId, Vec<Record>),
     /// The answer to who asked.
     Answer(AskId, Response),
+    /// What the operator may want to know of a group.
+    Note(GroupId, String),
 }
 
 /// What one batch may hold, about: the records of one event are never divided.
@@ -236,7 +238,14 @@ impl Shard {
 
     /// Takes over what an event led to: records into the open batch, and answers to whoever need not wait.
     fn settle(&mut self, cx: &Cx<'_>, outcomes: Outcomes, actions: &mut Vec<Action>) {
-        for (group, Effects { records, answers }) in outcomes {
+        for (group, fx) in outcomes {
+            let Effects {
+                records,
+                answers,
+                notes,
+            } = fx;
+            let notes = notes.into_iter();
+            actions.extend(notes.map(|note| Action::Note(group.clone(), note)));
             let is_writing = !records.is_empty();
             let bytes: usize = records.iter().map(Record::bytes).sum();
             if self.open_bytes + bytes > BATCH_BYTES_MAX.min(cx.settings.event_bytes_max()) {

@@ -205,6 +205,7 @@ impl Coordinator {
                     self.decided.push(batch.clone());
                     self.queue.push_back((id, batch));
                 }
+                Action::Note(..) => {}
                 Action::Answer(ask, response) => {
                     if self.asked.remove(&ask).is_none() {
                         let text = format!("{ask:?} is answered twice, now with {response:?}");

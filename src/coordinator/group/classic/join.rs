@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::member::{ClassicMember, Member};
 use super::state::{Preparing, State};
 use super::{ClassicGroup, Timer};
-use crate::coordinator::group::effects::{Cx, Effects};
+use crate::coordinator::group::effects::{Cx, Effects, Said};
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::MemberId;
 use crate::coordinator::group::request::{AskId, Join, Joined, JoinedMember, Response};
@@ -90,11 +90,11 @@ impl ClassicGroup {
         if let Some(instance) = &join.instance {
             return match self.members.of_instance(instance).cloned() {
                 Some(old) => self.replace(cx, ask, &old, join, fx),
-                None => self.add(cx, ask, id, join, fx),
+                None => self.add(cx, ask, &id, join, fx),
             };
         }
         if !join.must_know_id {
-            return self.add(cx, ask, id, join, fx);
+            return self.add(cx, ask, &id, join, fx);
         }
         if self.members.pending() >= PENDING_MAX {
             return Err(GroupError::GroupMaxSizeReached);
@@ -114,8 +114,7 @@ impl ClassicGroup {
         fx: &mut Effects,
     ) -> Result<(), GroupError> {
         if join.instance.is_none() && self.members.is_pending(&join.member) {
-            let id = join.member.clone();
-            return self.add(cx, ask, id, join, fx);
+            return self.add(cx, ask, &join.member, join, fx);
         }
         self.members.check(&join.member, join.instance.as_ref())?;
         let member = self.members.get(&join.member);
@@ -137,7 +136,8 @@ impl ClassicGroup {
         let known = ClassicMember::joining(join.member.clone(), join);
         self.members.update(known);
         self.park_join(&join.member, ask, fx);
-        self.rebalance_or_go_on(cx, fx);
+        let (id, said) = (&join.member, Said(join.reason.as_deref()));
+        self.rebalance_or_go_on(cx, format_args!("{id} joins again{said}"), fx);
         Ok(())
     }
 
@@ -146,7 +146,7 @@ impl ClassicGroup {
         &mut self,
         cx: &Cx<'_>,
         ask: AskId,
-        id: MemberId,
+        id: &MemberId,
         join: &Join,
         fx: &mut Effects,
     ) -> Result<(), GroupError> {
@@ -160,8 +160,9 @@ impl ClassicGroup {
             delay.is_joined = true;
         }
         let end = cx.now.saturating_add(NEW_MEMBER_JOIN_TIMEOUT);
-        self.timers.set(Timer::Session(id), end);
-        self.rebalance_or_go_on(cx, fx);
+        self.timers.set(Timer::Session(id.clone()), end);
+        let said = Said(join.reason.as_deref());
+        self.rebalance_or_go_on(cx, format_args!("{id} joins{said}"), fx);
         Ok(())
     }
 
@@ -189,7 +190,8 @@ impl ClassicGroup {
             self.state == State::Stable && self.protocol == self.members.choose_protocol();
         if !needs_no_generation {
             self.park_join(&id, ask, fx);
-            self.rebalance_or_go_on(cx, fx);
+            let why = format_args!("{id} takes the place of {old}");
+            self.rebalance_or_go_on(cx, why, fx);
             return Ok(());
         }
         self.write(fx);

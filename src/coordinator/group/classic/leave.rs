@@ -1,7 +1,7 @@
 //! `LeaveGroup`: members go by themselves, or an operator removes static ones.
 
 use super::ClassicGroup;
-use crate::coordinator::group::effects::{Cx, Effects};
+use crate::coordinator::group::effects::{Cx, Effects, Said};
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::request::{AskId, Leave, Leaving, Response};
 
@@ -15,7 +15,7 @@ impl ClassicGroup {
         let answers = answers.into_iter().map(|answer| answer.map(|_| ()));
         fx.answer(ask, Response::Leave(Ok(answers.collect())));
         if have_members_left && !self.is_empty() {
-            self.rebalance_or_go_on(cx, fx);
+            self.rebalance_or_go_on(cx, format_args!("members left"), fx);
         } else if have_pending_left {
             self.complete_join_if_all_are_there(cx, fx);
         }
@@ -35,6 +35,8 @@ impl ClassicGroup {
             leaving.member.clone()
         };
         self.remove(&id, fx);
+        let said = Said(leaving.reason.as_deref());
+        fx.note(format_args!("{id} has left{said}"));
         Ok(Left::Member)
     }
 }

@@ -1,5 +1,6 @@
 //! From one generation to the next, and what time alone brings about.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::state::{InitialDelay, Preparing, State};
@@ -26,7 +27,11 @@ impl ClassicGroup {
     }
 
     /// The members are to join again.
-    pub fn rebalance(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
+    pub fn rebalance(&mut self, cx: &Cx<'_>, why: fmt::Arguments<'_>, fx: &mut Effects) {
+        let generation = self.generation;
+        fx.note(format_args!(
+            "rebalance after generation {generation}: {why}"
+        ));
         if self.state == State::Completing {
             self.refuse_syncs(cx, fx);
         }
@@ -46,9 +51,14 @@ impl ClassicGroup {
     }
 
     /// After something has changed that the next generation has to know of.
-    pub(super) fn rebalance_or_go_on(&mut self, cx: &Cx<'_>, fx: &mut Effects) {
+    pub(super) fn rebalance_or_go_on(
+        &mut self,
+        cx: &Cx<'_>,
+        why: fmt::Arguments<'_>,
+        fx: &mut Effects,
+    ) {
         match self.state {
-            State::Empty | State::Completing | State::Stable => self.rebalance(cx, fx),
+            State::Empty | State::Completing | State::Stable => self.rebalance(cx, why, fx),
             State::Preparing(_) => self.complete_join_if_all_are_there(cx, fx),
         }
     }
@@ -87,6 +97,7 @@ impl ClassicGroup {
             |member: &super::Member| member.joining.is_none() && member.known.instance.is_none();
         for id in self.members.ids_of(is_late) {
             self.remove(&id, fx);
+            fx.note(format_args!("{id} is out: it did not join again in time"));
         }
         if !self.members.elect_joined() && !self.members.is_empty() {
             let wait = self.members.rebalance_timeout().max(JOIN_RETRY_MIN);
@@ -95,6 +106,8 @@ impl ClassicGroup {
         }
         self.generation = next_generation(self.generation);
         self.protocol = self.members.choose_protocol();
+        let (generation, count) = (self.generation, self.members.len());
+        fx.note(format_args!("generation {generation} of {count} members"));
         if self.members.is_empty() {
             self.enter(cx, State::Empty);
             self.write(fx);
@@ -134,8 +147,10 @@ impl ClassicGroup {
         }
         for id in &late {
             self.remove(id, fx);
+            let why = "it did not ask for its assignment in time";
+            fx.note(format_args!("{id} is out: {why}"));
         }
-        self.rebalance(cx, fx);
+        self.rebalance(cx, format_args!("members are out"), fx);
     }
 
     fn session_is_over(&mut self, cx: &Cx<'_>, id: &MemberId, fx: &mut Effects) {
@@ -144,7 +159,8 @@ impl ClassicGroup {
             self.complete_join_if_all_are_there(cx, fx);
         } else if self.members.get(id).is_some_and(super::Member::can_expire) {
             self.remove(id, fx);
-            self.rebalance_or_go_on(cx, fx);
+            fx.note(format_args!("{id} is out: its session ended"));
+            self.rebalance_or_go_on(cx, format_args!("a member is out"), fx);
         }
     }
 }

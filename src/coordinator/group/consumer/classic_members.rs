@@ -15,7 +15,7 @@ use super::embedded::{self, Subscription};
 use super::reconcile::MemberState;
 use super::{ConsumerGroup, Timer};
 use crate::coordinator::group::classic::CONSUMER;
-use crate::coordinator::group::effects::{Cx, Effects};
+use crate::coordinator::group::effects::{Cx, Effects, Said};
 use crate::coordinator::group::error::GroupError;
 use crate::coordinator::group::names::MemberId;
 use crate::coordinator::group::record::{ConsumerClassicValue, ConsumerMemberValue};
@@ -53,7 +53,10 @@ impl ConsumerGroup {
     pub fn classic_leave(&mut self, cx: &Cx<'_>, ask: AskId, leave: &Leave, fx: &mut Effects) {
         let mut gone = BTreeSet::new();
         let answers = leave.members.iter().map(|leaving| {
-            gone.insert(self.find_leaving(leaving)?);
+            let id = self.find_leaving(leaving)?;
+            let said = Said(leaving.reason.as_deref());
+            fx.note(format_args!("{id} has left{said}"));
+            gone.insert(id);
             Ok(())
         });
         let answers = answers.collect();

@@ -176,7 +176,8 @@ impl ConsumerGroup {
         };
         let mut classic = ClassicGroup::of_members(cx, self.id.clone(), epoch, members, has, fx);
         classic.start(cx, fx);
-        classic.rebalance(cx, fx);
+        let why = "its last member of the new protocol is gone";
+        classic.rebalance(cx, format_args!("{why}"), fx);
         classic
     }
 }

@@ -27,6 +27,7 @@ impl ConsumerGroup {
         if heartbeat.epoch == LEAVE_FOR_A_WHILE {
             self.leave_for_a_while(member, fx);
         } else {
+            fx.note(format_args!("{member} has left"));
             self.fence(cx, std::slice::from_ref(member), fx);
         }
         Ok(ConsumerHeard {

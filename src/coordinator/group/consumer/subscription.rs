@@ -127,6 +127,8 @@ impl ConsumerGroup {
             epoch: self.facts.epoch().saturating_add(1),
             metadata_hash,
         };
+        let (epoch, count) = (value.epoch, self.facts.members().len());
+        fx.note(format_args!("epoch {epoch} of {count} members"));
         self.write(Fact::ConsumerEpoch(Some(value)), fx);
     }
 

@@ -26,6 +26,7 @@ struct World {
     /// Batches that the shard wanted to append, in order.
     wanted: Vec<(BatchId, Vec<Record>)>,
     answers: BTreeMap<AskId, Response>,
+    notes: Vec<String>,
     asked: u64,
     log: Vec<Record>,
 }
@@ -40,6 +41,7 @@ impl World {
             actions: Vec::new(),
             wanted: Vec::new(),
             answers: BTreeMap::new(),
+            notes: Vec::new(),
             asked: 0,
             log: Vec::new(),
         };
@@ -58,6 +60,7 @@ impl World {
         for action in self.actions.drain(..) {
             match action {
                 Action::Append(id, records) => self.wanted.push((id, records)),
+                Action::Note(_, note) => self.notes.push(note),
                 Action::Answer(ask, response) => {
                     assert!(
                         self.answers.insert(ask, response).is_none(),
@@ -557,4 +560,24 @@ fn old_offsets_are_looked_for_a_share_at_a_time() {
         world.event(Event::Tick);
     }
     assert_eq!(left, [344, 88, 0]);
+}
+
+#[test]
+fn the_operator_hears_why_members_go_and_come() {
+    let mut world = World::new();
+    world.ask(Request::Join(Join {
+        reason: Some("it started".repeat(100)),
+        ..join("g")
+    }));
+    let settings = world.settings.clone();
+    world.tick_after(settings.initial_rebalance_delay);
+    world.tick_after(Duration::from_mins(5));
+    let notes: Vec<&str> = world.notes.iter().map(String::as_str).collect();
+    let [first, second, out, ..] = notes.as_slice() else {
+        panic!("{notes:?}")
+    };
+    assert!(first.starts_with("rebalance after generation 0: m joins: it startedit"));
+    assert!(first.len() < 300);
+    assert_eq!(*second, "generation 1 of 1 members");
+    assert_eq!(*out, "m is out: its session ended");
 }

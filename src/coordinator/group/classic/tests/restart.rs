@@ -159,7 +159,7 @@ fn what_a_consumer_group_leaves_is_a_stable_group_that_is_written() {
     assert_eq!(back.heartbeat(identity("a", 7)), Ok(()));
     let sync = back.sync(sync_as("b", 7));
     assert_eq!(back.assigned(sync), "target of b");
-    back.with(ClassicGroup::rebalance);
+    back.with(|group, cx, fx| group.rebalance(cx, format_args!("a test"), fx));
     let heard = back.heartbeat(identity("a", 7));
     assert_eq!(heard, Err(GroupError::RebalanceInProgress));
 }

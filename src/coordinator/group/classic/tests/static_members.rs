@@ -254,7 +254,7 @@ fn static_members_without_patience_are_not_asked_without_end() {
     };
     let hasty = ClassicMember::joining("a".into(), &hasty);
     world.group.members.update(hasty);
-    world.with(ClassicGroup::rebalance);
+    world.with(|group, cx, fx| group.rebalance(cx, format_args!("a test"), fx));
     world.tick();
     let next = world.group.next_deadline().unwrap();
     assert_eq!(next.as_millis(), world.now + 1_000);
