@@ -16,6 +16,8 @@ import json
 import signal
 import time
 
+from ownership import History
+
 #: What the broker demands at least.
 SESSION_MS = 6000
 SERVER_SIDE = [("consumer", "uniform"), ("consumer", "range")]
@@ -37,6 +39,10 @@ ASSIGNORS = {
     "kafkajs": classic("roundrobin"),
 }
 
+#: Whose cooperative members claim, when they join anew, what they lost before, in no generation: the assignor keeps its last
+#: assignment, and its leader believes the last claim that it reads, though another member has the partition (3.0.12).
+CLAIMANTS = {"kafka-python"}
+
 #: Whose members never hear of their commits.
 UNTOLD = {"sarama", "sarama-2.1"}
 
@@ -51,6 +57,9 @@ class Member:
         self.events, self.owned, self.read = [], set(), 0
         #: When it ended without a word.
         self.ended = None
+
+    def history(self):
+        return History(self.name, self.events, self.ended, self.client.name in CLAIMANTS)
 
     def join(self, bootstrap, group, topic, protocol, assignor, **more):
         self.client.start(bootstrap, self.stderr)

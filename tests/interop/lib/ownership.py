@@ -3,6 +3,7 @@
 - Each record that was produced is processed at least once.
 - No partition has two owners at once in one generation. An owner that the coordinator has given up hears of it late: it
   is excused if it says that it lost the partition, or if a classic group had moved on to a generation that it is not in.
+  So is one whose partition a client claims that had lost it before, where that is known of the client.
 - A committed offset never goes back, and is never below what the coordinator has acknowledged before.
 - Whoever gets a partition begins where the last acknowledged commit is, or behind it. What somebody was told before is
   acknowledged too: not every client says so.
@@ -17,6 +18,8 @@ class History:
     name: str
     events: list
     ended: int = None
+    #: Whether it goes on claiming what it has lost (members.CLAIMANTS), so that its leader may take that away from somebody.
+    claims_lost: bool = False
 
 
 @dataclass
@@ -27,6 +30,8 @@ class Interval:
     begin: int
     first_generation: int
     last_generation: int
+    #: Whether the member may have got it by claiming what it had lost.
+    is_claimed: bool = False
     end: int = None
     how: str = "still owned"
     offsets: list = field(default_factory=list)
@@ -45,20 +50,23 @@ def violations(histories, produced, observed, protocol):
 
 def intervals_of(history):
     """A claim of what is owned already only says the generation anew. So does what is given back: it was owned until then."""
-    open_, closed = {}, []
+    open_, closed, claimed = {}, [], set()
     for event in history.events:
         kind, at = event["e"], event["at"]
         if kind == "assigned":
             for interval in open_.values():
                 interval.last_generation = event.get("gen")
             for partition in set(event["p"]) - set(open_):
-                open_[partition] = Interval(history.name, partition, at, event.get("gen"), event.get("gen"))
+                open_[partition] = Interval(history.name, partition, at, event.get("gen"), event.get("gen"), partition in claimed)
+            claimed = set()
         elif kind in ("revoked", "lost"):
             for partition in set(event["p"]) & set(open_):
                 interval = open_.pop(partition)
                 if kind == "revoked" and None not in (interval.last_generation, event.get("gen")):
                     interval.last_generation = max(interval.last_generation, event["gen"])
                 closed.append(end(interval, at, kind))
+            if kind == "lost" and history.claims_lost:
+                claimed |= set(event["p"])
         elif kind == "record" and event["p"] in open_:
             open_[event["p"]].offsets.append(event["o"])
         elif kind == "left":
@@ -99,7 +107,7 @@ def shared(intervals, protocol):
 
 
 def is_excused(older, newer, protocol):
-    if older.how == "lost":
+    if older.how == "lost" or newer.is_claimed:
         return True
     known = older.last_generation is not None and newer.first_generation is not None
     return protocol == "classic" and known and older.last_generation < newer.first_generation

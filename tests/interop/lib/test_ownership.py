@@ -102,6 +102,20 @@ class Promises(unittest.TestCase):
         self.one(group(**histories, observed=[(13, 14, {0: 1})]), "y began partition 0 at 0, though 1 was acknowledged")
         self.assertEqual([], group(**histories, observed=[(28, 30, {0: 1})]))
 
+    def test_an_owner_that_claims_what_it_had_lost(self):
+        """Excused with a client of which that is known, and only in the first assignment after the loss."""
+        x = [event(10, "assigned", p=[1], gen=1), record(11, 1, 0), event(12, "assigned", p=[0, 1], gen=2), record(13, 0, 0),
+             event(30, "revoked", p=[0], gen=3), event(40, "left")]
+        def y(before):
+            return [event(5, "assigned", p=[0], gen=1), event(8, "lost", p=[0]), *before, event(29, "assigned", p=[0], gen=3),
+                    record(33, 0, 1), event(41, "left")]
+        excused = group(x=History("x", x), y=History("y", y([]), None, True), observed=[])
+        self.assertEqual([], excused)
+        self.one(group(x=History("x", x), y=History("y", y([])), observed=[]), "partition 0 is owned by y (generation 3)")
+        later = y([event(9, "assigned", p=[], gen=2)])
+        found = group(x=History("x", x), y=History("y", later, None, True), observed=[])
+        self.one(found, "partition 0 is owned by y (generation 3)")
+
 
 if __name__ == "__main__":
     unittest.main()
