@@ -20,7 +20,7 @@ use ottla::wire::messages::offset_fetch::{
 };
 use serde_json::{Value, json};
 
-use crate::fake::{self, Fake, gone};
+use crate::fake::{self, Fake, Reply, gone};
 use crate::run::{Done, ottla};
 
 const APIS: &[ApiKey] = &[
@@ -118,7 +118,7 @@ fn a_lag_that_nobody_knows_is_not_zero_and_hides_no_other() {
             ApiKey::ListOffsets => end().encode(writer, version),
             api => panic!("{api} is not asked"),
         }
-        Some(())
+        Reply::Answered
     });
     let done = group(&address.to_string(), "describe g");
     assert_eq!(done.code(), 0, "{}", done.stderr());
@@ -157,15 +157,17 @@ fn a_read_whose_answer_got_lost_is_asked_again() {
             ApiKey::FindCoordinator => fake::coordinator(1, address).encode(writer, version),
             // Each closes the connection once.
             ApiKey::ConsumerGroupDescribe if lost.fetch_max(1, Ordering::Relaxed) < 1 => {
-                return None;
+                return Reply::Closed;
             }
-            ApiKey::OffsetFetch if lost.fetch_max(2, Ordering::Relaxed) < 2 => return None,
+            ApiKey::OffsetFetch if lost.fetch_max(2, Ordering::Relaxed) < 2 => {
+                return Reply::Closed;
+            }
             ApiKey::ConsumerGroupDescribe => empty_group().encode(writer, version),
             ApiKey::OffsetFetch => committed(1).encode(writer, version),
             ApiKey::ListOffsets => end().encode(writer, version),
             api => panic!("{api} is not asked"),
         }
-        Some(())
+        Reply::Answered
     });
     let done = group(&address.to_string(), "describe g");
     assert_eq!(done.code(), 0, "{}", done.stderr());
@@ -191,7 +193,7 @@ fn a_coordinator_that_is_away_keeps_no_other_group_from_being_deleted() {
             ApiKey::DeleteGroups => deletion(ErrorCode::None).encode(writer, version),
             api => panic!("{api} is not asked"),
         }
-        Some(())
+        Reply::Answered
     });
     let address = address.to_string();
     let words = ["group", "delete", "a", "b", "c", "--yes", "--json"];
@@ -230,7 +232,7 @@ fn a_group_that_the_first_try_deleted_is_deleted() {
             }
             api => panic!("{api} is not asked"),
         }
-        Some(())
+        Reply::Answered
     });
     let address = address.to_string();
     let done = group(&address, "delete g --yes");
@@ -271,7 +273,7 @@ fn a_broker_that_has_just_died_is_asked_until_it_is_not_listed_any_more() {
             }
             api => panic!("{api} is not asked"),
         }
-        Some(())
+        Reply::Answered
     });
     let done = group(&address.to_string(), "list");
     assert_eq!(done.code(), 0, "{}", done.stderr());
@@ -287,7 +289,7 @@ fn a_group_without_a_coordinator_is_named_with_the_way_out() {
     broker.serve(APIS, |header, _, writer| {
         let response = fake::no_coordinator(ErrorCode::CoordinatorNotAvailable);
         response.encode(writer, header.version);
-        Some(())
+        Reply::Answered
     });
     let done = ottla(&[
         "group",

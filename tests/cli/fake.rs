@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+use ottla::wire::Uuid;
 use ottla::wire::api::ApiKey;
 use ottla::wire::error_code::ErrorCode;
 use ottla::wire::frame::encode_response;
@@ -19,6 +20,19 @@ use ottla::wire::writer::Writer;
 
 /// A broker that listens, and answers once it is told how.
 pub(crate) struct Fake(TcpListener);
+
+/// What a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Answered,
+    /// No answer comes, and the connection stays.
+    Unheard,
+    /// The connection ends.
+    Closed,
+}
+
+/// The id of the topic `t`.
+pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
 /// An address where nobody listens.
 pub(crate) fn gone() -> SocketAddr {
@@ -35,11 +49,11 @@ impl Fake {
     }
 
     /// Serves these APIs, each in its versions: `answer` reads the request's body and writes the
-    /// answer's, or closes the connection with `None`.
+    /// answer's, if there is to be one.
     pub(crate) fn serve(
         self,
         apis: &'static [ApiKey],
-        answer: impl Fn(&RequestHeader<'_>, &mut Reader<'_>, &mut Writer) -> Option<()>
+        answer: impl Fn(&RequestHeader<'_>, &mut Reader<'_>, &mut Writer) -> Reply
         + Send
         + Sync
         + 'static,
@@ -48,7 +62,7 @@ impl Fake {
             move |header: &RequestHeader<'_>, body: &mut Reader<'_>, writer: &mut Writer| {
                 if header.api == ApiKey::ApiVersions {
                     versions(apis).encode(writer, header.version);
-                    return Some(());
+                    return Reply::Answered;
                 }
                 answer(header, body, writer)
             },
@@ -65,7 +79,7 @@ impl Fake {
 /// Answers one request; `None` when there is no further one.
 fn serve_one(
     mut connection: &TcpStream,
-    answer: impl Fn(&RequestHeader<'_>, &mut Reader<'_>, &mut Writer) -> Option<()>,
+    answer: impl Fn(&RequestHeader<'_>, &mut Reader<'_>, &mut Writer) -> Reply,
 ) -> Option<()> {
     let mut size = [0; 4];
     connection.read_exact(&mut size).ok()?;
@@ -74,13 +88,18 @@ fn serve_one(
     let mut reader = Reader::new(&request);
     let header = RequestHeader::decode(&mut reader).unwrap();
     let (api, version, id) = (header.api, header.version, header.correlation_id);
-    let mut is_answered = None;
+    let mut reply = Reply::Closed;
     let frame = encode_response(api, version, id, |writer| {
-        is_answered = answer(&header, &mut reader, writer);
+        reply = answer(&header, &mut reader, writer);
     });
-    is_answered?;
-    let frame = frame.unwrap().into_bytes().unwrap();
-    connection.write_all(&frame).ok()
+    match reply {
+        Reply::Answered => {
+            let frame = frame.unwrap().into_bytes().unwrap();
+            connection.write_all(&frame).ok()
+        }
+        Reply::Unheard => Some(()),
+        Reply::Closed => None,
+    }
 }
 
 fn versions(apis: &[ApiKey]) -> ApiVersionsResponse<'static> {
@@ -96,7 +115,7 @@ fn versions(apis: &[ApiKey]) -> ApiVersionsResponse<'static> {
     }
 }
 
-/// These brokers, and the topic `t`, whose partitions have these leaders.
+/// These brokers, and the topic `t`, whose partitions have these leaders; -1 is none.
 pub(crate) fn metadata(
     brokers: &[(i32, SocketAddr)],
     leaders: &[i32],
@@ -118,6 +137,7 @@ pub(crate) fn metadata(
         brokers: brokers.collect(),
         topics: vec![MetadataResponseTopic {
             name: Some("t".into()),
+            topic_id: TOPIC_ID,
             partitions: partitions.collect(),
             ..MetadataResponseTopic::default()
         }],

@@ -8,11 +8,7 @@ use crate::scripted::{Broker, Fate, Script};
 #[test]
 fn a_broker_without_the_consumer_protocol_is_named_with_the_way_out() {
     let broker = Broker::start(Script {
-        apis: &[
-            ApiKey::ApiVersions,
-            ApiKey::Metadata,
-            ApiKey::FindCoordinator,
-        ],
+        apis: &[ApiKey::Metadata, ApiKey::FindCoordinator],
         partitions: vec![Some(Vec::new())],
         fate: Box::new(|_, _| Fate::Answered),
     });

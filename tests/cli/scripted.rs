@@ -3,31 +3,24 @@
 //! It leads, coordinates and answers for the topic `t`; every member of every group gets all its partitions.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ottla::wire::Uuid;
 use ottla::wire::api::ApiKey;
 use ottla::wire::error_code::ErrorCode;
-use ottla::wire::frame::encode_response;
-use ottla::wire::header::RequestHeader;
-use ottla::wire::messages::api_versions::{ApiVersion, ApiVersionsResponse};
 use ottla::wire::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, TopicPartitions,
 };
 use ottla::wire::messages::fetch::{
     FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
 };
-use ottla::wire::messages::find_coordinator::{Coordinator, FindCoordinatorResponse};
+use ottla::wire::messages::find_coordinator::FindCoordinatorResponse;
 use ottla::wire::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
-use ottla::wire::messages::metadata::{
-    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
-};
+use ottla::wire::messages::metadata::MetadataResponse;
 use ottla::wire::messages::offset_commit::{
     OffsetCommitRequest, OffsetCommitResponse, OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
@@ -42,14 +35,14 @@ use ottla::wire::writer::Writer;
 use ottla_storage::Offset;
 use ottla_storage::batch::{BatchBuilder, NewRecord};
 
+use crate::fake::{self, Fake, Reply, TOPIC_ID};
+
 const NODE: i32 = 1;
-const TOPIC_ID: Uuid = Uuid::from_u128(7);
 /// Heartbeats are due this often, and a fetch of nothing takes this long.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// All that it serves.
 pub(crate) const APIS: &[ApiKey] = &[
-    ApiKey::ApiVersions,
     ApiKey::Metadata,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -87,19 +80,23 @@ struct World {
 
 impl Broker {
     pub(crate) fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let fake = Fake::bind();
+        let (address, apis) = (fake.address(), script.apis);
         let world = Arc::new(World {
             script,
             counts: Mutex::default(),
             committed: Mutex::default(),
         });
         let served = Arc::clone(&world);
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let (connection, world) = (connection.unwrap(), Arc::clone(&served));
-                thread::spawn(move || while world.serve(&connection, address).is_some() {});
-            }
+        fake.serve(apis, move |header, body, writer| {
+            let code = match (served.script.fate)(header.api, served.counted(header.api)) {
+                Fate::Answered => ErrorCode::None,
+                Fate::Refused(code) => code,
+                Fate::Unheard => return Reply::Unheard,
+            };
+            let call = (header.api, header.version);
+            served.answer(writer, call, body, (code, address));
+            Reply::Answered
         });
         Self { address, world }
     }
@@ -131,27 +128,6 @@ pub(crate) fn batch(base: i64, value: &str) -> Vec<u8> {
 }
 
 impl World {
-    /// Takes one request; `None` when there is no further one.
-    fn serve(&self, mut connection: &TcpStream, address: SocketAddr) -> Option<()> {
-        let mut size = [0; 4];
-        connection.read_exact(&mut size).ok()?;
-        let mut request = vec![0; usize::try_from(i32::from_be_bytes(size)).unwrap()];
-        connection.read_exact(&mut request).ok()?;
-        let mut body = Reader::new(&request);
-        let header = RequestHeader::decode(&mut body).unwrap();
-        let code = match (self.script.fate)(header.api, self.counted(header.api)) {
-            Fate::Answered => ErrorCode::None,
-            Fate::Refused(code) => code,
-            Fate::Unheard => return Some(()),
-        };
-        let (api, version) = (header.api, header.version);
-        let frame = encode_response(api, version, header.correlation_id, |writer| {
-            self.answer(writer, (api, version), &mut body, (code, address));
-        });
-        let frame = frame.unwrap().into_bytes().unwrap();
-        connection.write_all(&frame).ok()
-    }
-
     fn counted(&self, api: ApiKey) -> usize {
         let mut counts = self.counts.lock().unwrap();
         let count = counts.entry(api.code()).or_default();
@@ -167,7 +143,6 @@ impl World {
         (code, address): (ErrorCode, SocketAddr),
     ) {
         match api {
-            ApiKey::ApiVersions => self.versions().encode(writer, version),
             ApiKey::Metadata => self.metadata(address).encode(writer, version),
             ApiKey::FindCoordinator => coordinator(code, address).encode(writer, version),
             ApiKey::Fetch => {
@@ -194,41 +169,10 @@ impl World {
         }
     }
 
-    fn versions(&self) -> ApiVersionsResponse<'static> {
-        let apis = self.script.apis.iter();
-        let apis = apis.map(|api| ApiVersion {
-            api_key: api.code(),
-            min_version: api.served().min,
-            max_version: api.served().max,
-        });
-        ApiVersionsResponse {
-            api_keys: apis.collect(),
-            ..ApiVersionsResponse::default()
-        }
-    }
-
     fn metadata(&self, address: SocketAddr) -> MetadataResponse<'static> {
-        let partitions = (0..).zip(&self.script.partitions);
-        let partitions = partitions.map(|(index, records)| MetadataResponsePartition {
-            partition_index: index,
-            leader_id: if records.is_some() { NODE } else { -1 },
-            ..MetadataResponsePartition::default()
-        });
-        MetadataResponse {
-            brokers: vec![MetadataResponseBroker {
-                node_id: NODE,
-                host: address.ip().to_string().into(),
-                port: i32::from(address.port()),
-                ..MetadataResponseBroker::default()
-            }],
-            topics: vec![MetadataResponseTopic {
-                name: Some("t".into()),
-                topic_id: TOPIC_ID,
-                partitions: partitions.collect(),
-                ..MetadataResponseTopic::default()
-            }],
-            ..MetadataResponse::default()
-        }
+        let partitions = self.script.partitions.iter();
+        let leaders = partitions.map(|records| if records.is_some() { NODE } else { -1 });
+        fake::metadata(&[(NODE, address)], &leaders.collect::<Vec<_>>())
     }
 
     fn records(&self, index: i32) -> &[u8] {
@@ -380,15 +324,9 @@ impl World {
 }
 
 fn coordinator(code: ErrorCode, address: SocketAddr) -> FindCoordinatorResponse<'static> {
-    FindCoordinatorResponse {
-        coordinators: vec![Coordinator {
-            key: "g".into(),
-            node_id: NODE,
-            host: address.ip().to_string().into(),
-            port: i32::from(address.port()),
-            error_code: code,
-            ..Coordinator::default()
-        }],
-        ..FindCoordinatorResponse::default()
+    if code.is_error() {
+        fake::no_coordinator(code)
+    } else {
+        fake::coordinator(NODE, address)
     }
 }
