@@ -149,28 +149,16 @@ async fn classic_members(
         accepted("description", group.error_code)?;
         let members = group.members.iter();
         // This description tells no generation: the members' own one is tested by their heartbeats.
-        let members: Vec<_> = members.map(|one| one.member_id.to_string()).collect();
+        let mut members: Vec<_> = members.map(|one| one.member_id.to_string()).collect();
+        members.sort_unstable();
         told.insert(
             group.group_id.to_string(),
             (group.group_state.to_string(), members),
         );
     }
-    let mut wrong = Vec::new();
-    for group in groups {
-        let known: Vec<_> = shared.board.borrow().members(*group).into_keys().collect();
-        let Some((state, mut members)) = told.remove(&name(*group)) else {
-            wrong.push(format!("{} is not described", name(*group)));
-            continue;
-        };
-        members.sort_unstable();
-        if state != "Stable" || members != known {
-            wrong.push(format!(
-                "{} is {state} with {members:?}, its members are {known:?}",
-                name(*group)
-            ));
-        }
-    }
-    Ok(wrong)
+    let board = shared.board.borrow();
+    let known = |group| board.members(group).into_keys().collect();
+    Ok(unlike(groups, &told, known))
 }
 
 /// The same, and members in another epoch than they know of.
@@ -196,16 +184,23 @@ async fn consumer_members(
             (group.group_state.to_string(), members),
         );
     }
-    let mut wrong = Vec::new();
-    for group in groups {
-        let known = shared.board.borrow().members(*group);
-        let found = told.remove(&name(*group));
-        if found.as_ref() != Some(&("Stable".to_owned(), known.clone())) {
-            wrong.push(format!(
-                "{} is {found:?}, its members are {known:?}",
-                name(*group)
-            ));
-        }
-    }
-    Ok(wrong)
+    let board = shared.board.borrow();
+    Ok(unlike(groups, &told, |group| board.members(group)))
+}
+
+/// Groups that were not told to be stable with the members that are known.
+fn unlike<M: PartialEq + std::fmt::Debug>(
+    groups: &[usize],
+    told: &BTreeMap<String, (String, M)>,
+    known: impl Fn(usize) -> M,
+) -> Vec<String> {
+    let wrong = groups.iter().filter_map(|group| {
+        let (name, known) = (name(*group), known(*group));
+        let Some((state, members)) = told.get(&name) else {
+            return Some(format!("{name} is not described"));
+        };
+        (state != "Stable" || *members != known)
+            .then(|| format!("{name} is {state} with {members:?}, its members are {known:?}"))
+    });
+    wrong.collect()
 }
