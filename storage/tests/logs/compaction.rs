@@ -686,18 +686,22 @@ fn a_truncation_waits_for_files_that_are_put_in_place() {
     log.truncate_to(offset(3), arrival().now).unwrap();
 }
 
+/// A log that keeps so little that retention takes some of it away.
+fn cut_at_its_front() -> Arc<LogConfig> {
+    Arc::new(LogConfig {
+        retention: RetentionConfig {
+            bytes: Some(2500),
+            ..RetentionConfig::default()
+        },
+        ..LogConfig::clone(&config())
+    })
+}
+
 /// `compact,delete`: what is kept of each key still goes when it is too old or too much, and a round in whose middle that
 /// happens loses nothing else.
 #[test]
 fn a_log_may_be_compacted_and_cut_at_its_front() {
-    let retention = RetentionConfig {
-        bytes: Some(2500),
-        ..RetentionConfig::default()
-    };
-    let config = Arc::new(LogConfig {
-        retention,
-        ..LogConfig::clone(&config())
-    });
+    let config = cut_at_its_front();
     let (_disk, bench, mut log) = open(&config);
     let write = |log: &mut PartitionLog, bench: &Bench| {
         for round in 0..60 {
@@ -733,14 +737,7 @@ fn a_log_may_be_compacted_and_cut_at_its_front() {
 /// more until the next start.
 #[test]
 fn segments_that_retention_takes_away_beside_a_round_are_not_missed() {
-    let retention = RetentionConfig {
-        bytes: Some(2500),
-        ..RetentionConfig::default()
-    };
-    let config = Arc::new(LogConfig {
-        retention,
-        ..LogConfig::clone(&config())
-    });
+    let config = cut_at_its_front();
     let (disk, bench, mut log) = open(&config);
     for round in 0..60 {
         put(&mut log, &[(&format!("key {round}"), Some("y"))]);
