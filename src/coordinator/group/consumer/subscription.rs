@@ -48,17 +48,6 @@ impl Default for Resolving {
 }
 
 impl ConsumerGroup {
-    /// Whether a member reads `topic`.
-    pub fn is_subscribed(&self, topic: &str) -> bool {
-        let mut members = self.facts.members().values();
-        members.any(|member| {
-            let pattern = member.topics_regex.as_ref();
-            let resolved = pattern.and_then(|pattern| self.facts.patterns().get(pattern));
-            member.topics.contains(topic)
-                || resolved.is_some_and(|value| value.topics.contains(topic))
-        })
-    }
-
     /// The names of all topics that members read, whether they exist or not.
     pub fn subscribed_topics(&self) -> BTreeSet<&Arc<str>> {
         self.facts.subscribed_topics()
